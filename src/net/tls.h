@@ -1,0 +1,39 @@
+/*
+ * net/tls.h - TLS, the one place that knows OpenSSL
+ *
+ * A net_tls is what a certificate and a trust store give; it is shared by the
+ * connections made with it and counted.
+ */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sioc/error.h>
+
+struct net_tls;
+
+/* Server side: PEM certificate chain and key.  TLS 1.2 and later, ALPN http/1.1. */
+struct net_tls *net_tls_server_new(const char *cert_file, const char *key_file,
+                                   struct sio_diag *diag);
+
+struct net_tls_client_options {
+    const char *ca_file;   /* trusted instead of the system's CAs; NULL: system, or SSL_CERT_FILE */
+    const char *cert_file; /* client certificate, or NULL */
+    const char *key_file;
+    bool insecure; /* no verification at all; for tests */
+};
+/* Client side: verifies chain and host name (RFC 6125), sends SNI. opts may be NULL. */
+struct net_tls *net_tls_client_new(const struct net_tls_client_options *opts,
+                                   struct sio_diag *diag);
+
+struct net_tls *net_tls_ref(struct net_tls *tls);
+void net_tls_unref(struct net_tls *tls);
+
+/* Digests for the layers above: 20 and 32 bytes.  SIO_OK or SIO_ERR_NOMEM. */
+int net_sha1(const void *p, size_t len, uint8_t out[20]);
+int net_sha256(const void *p, size_t len, uint8_t out[32]);
+
+#endif
