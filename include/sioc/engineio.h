@@ -1,0 +1,183 @@
+/*
+ * sioc/engineio.h - Engine.IO 4 server: sessions over polling and WebSocket
+ *
+ * Most programs want <sioc/server.h>, which stands on this.  A session outlives
+ * its transports; what is sent waits in the session's queue until a transport can
+ * take it.  Rules: Engine.IO protocol, revision 4.
+ */
+#ifndef SIOC_ENGINEIO_H
+#define SIOC_ENGINEIO_H
+
+#include <stdbool.h>
+
+#include <sioc/bytes.h>
+#include <sioc/loop.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct eio_server;
+struct eio_session;
+
+/*
+ * One message, text or binary, or a text with its attachments, encoded once and
+ * shared by every session that it is sent to.  Counted; unchanged once made.
+ */
+struct eio_msg;
+
+struct eio_msg_options {
+    /*
+     * Not 0: a message that waits in a session's queue under the same key is dropped when this
+     * one is queued behind it.  For state of which only the newest counts.
+     */
+    uint64_t replace_key;
+    bool is_volatile; /* dropped where the transport cannot take it now */
+};
+
+/* A part: its bytes are the slices joined.  Large bufs are referenced, small and borrowed bytes copied. */
+struct eio_part {
+    bool text;
+    const struct sio_slice *slices;
+    size_t n_slices;
+};
+
+/*
+ * Makes a message of n parts, sent back to back: a text and its attachments.  opts may be
+ * NULL.  NULL when out of memory.  The caller owns the reference.
+ */
+SIOC_API struct eio_msg *eio_msg_new(const struct eio_part *parts, size_t n,
+                                     const struct eio_msg_options *opts);
+SIOC_API struct eio_msg *eio_msg_text(const char *p, size_t len);
+SIOC_API struct eio_msg *eio_msg_binary(const void *p, size_t len);
+SIOC_API struct eio_msg *eio_msg_ref(struct eio_msg *msg);
+SIOC_API void eio_msg_unref(struct eio_msg *msg);
+
+enum eio_close_reason {
+    EIO_CLOSE_TRANSPORT_CLOSE, /* "transport close": the peer closed */
+    EIO_CLOSE_TRANSPORT_ERROR, /* "transport error": bad request, aborted poll, oversize, slow reader */
+    EIO_CLOSE_PARSE_ERROR,     /* "parse error" */
+    EIO_CLOSE_PING_TIMEOUT,    /* "ping timeout" */
+    EIO_CLOSE_FORCED,          /* "forced close": eio_session_close */
+    EIO_CLOSE_SHUTDOWN,        /* "server shutting down" */
+};
+SIOC_API const char *eio_close_reason_text(enum eio_close_reason reason);
+
+/* What the opening request said; borrowed, lives as long as the session. */
+struct eio_handshake {
+    struct sio_str query;   /* raw, without '?' */
+    struct sio_str address; /* of the peer, without port */
+    bool secure;
+    int64_t time_ms; /* since 1970 */
+};
+
+/* Decoded first value of a query parameter into a new string; false: not there. */
+SIOC_API bool eio_session_query(struct eio_session *s, const char *name,
+                                struct sio_str *value);
+/* A field of the opening request, name in any case; ptr NULL: not there. */
+SIOC_API struct sio_str eio_session_field(const struct eio_session *s, const char *name);
+/* All fields; false past the end. */
+SIOC_API bool eio_session_field_at(const struct eio_session *s, size_t i,
+                                   struct sio_str *name, struct sio_str *value);
+
+struct eio_session_ops {
+    /* A message.  Hold the slice to keep it.  May close the session. */
+    void (*on_message)(struct eio_session *s, bool text, struct sio_slice msg, void *user);
+
+    /* The end, exactly once; the pointer is dead after it. */
+    void (*on_close)(struct eio_session *s, enum eio_close_reason reason, void *user);
+};
+
+/* The request that wants to open a session, for the admission hook. */
+struct eio_request;
+SIOC_API bool eio_request_query(struct eio_request *r, const char *name, struct sio_str *value);
+SIOC_API struct sio_str eio_request_field(struct eio_request *r, const char *name);
+SIOC_API struct sio_str eio_request_address(struct eio_request *r);
+
+struct eio_server_options {
+    const char *path;             /* NULL: "/engine.io/"; begins and ends with '/' */
+    uint32_t ping_interval_ms;    /* 0: 25000 */
+    uint32_t ping_timeout_ms;     /* 0: 20000 */
+    uint32_t upgrade_timeout_ms;  /* 0: 10000 */
+    size_t max_payload;           /* bytes of a message or POST; 0: 1000000 */
+    size_t max_queue_bytes;       /* waiting per session; 0: 4 MiB; above: closed, "transport error" */
+    uint32_t max_sessions;        /* 0: 100000; above: 503 */
+    bool no_polling;
+    bool no_websocket;
+    bool no_upgrade;
+    bool cors;                    /* answer cross-origin requests, any origin or those in origins */
+    bool cors_credentials;
+    const char *const *origins;   /* NULL-terminated, or NULL: any */
+
+    /* NULL: all are admitted.  Returns NULL to admit, or the message of the 403. */
+    const char *(*allow_request)(struct eio_request *r, void *user);
+
+    /* A new session, open.  Sets its ops with eio_session_set_ops, or closes it. */
+    void (*on_session)(struct eio_session *s, void *user);
+    void *user;
+};
+
+/*
+ * Listens by itself: see eio_server_listen.  NULL with diag filled.
+ */
+SIOC_API struct eio_server *eio_server_new(struct net_loop *loop,
+                                           const struct eio_server_options *opts,
+                                           struct sio_diag *diag);
+
+/* Ends every session and frees. */
+SIOC_API void eio_server_free(struct eio_server *server);
+
+struct eio_listen_options {
+    const char *host; /* NULL: every address */
+    uint16_t port;    /* 0: the kernel chooses */
+    const char *tls_cert_file; /* both NULL: plain */
+    const char *tls_key_file;
+};
+/* Returns the port, or an error with diag filled.  May be called several times. */
+SIOC_API int eio_server_listen(struct eio_server *server,
+                               const struct eio_listen_options *opts,
+                               struct sio_diag *diag);
+
+/*
+ * Graceful end: no new sessions, each session is sent a close packet, connections are
+ * flushed for at most timeout_ms; then cb, once.
+ */
+SIOC_API void eio_server_shutdown(struct eio_server *server, uint32_t timeout_ms,
+                                  void (*cb)(void *user), void *user);
+
+SIOC_API void eio_session_set_ops(struct eio_session *s, const struct eio_session_ops *ops,
+                                  void *user);
+SIOC_API const struct eio_handshake *eio_session_handshake(const struct eio_session *s);
+SIOC_API const char *eio_session_transport(const struct eio_session *s); /* "polling", "websocket" */
+SIOC_API uint32_t eio_session_number(const struct eio_session *s); /* for logs; not the sid */
+
+/*
+ * Queues a reference.  SIO_OK (also for a volatile message that was dropped); SIO_ERR_CLOSED;
+ * SIO_ERR_NOMEM; SIO_ERR_FULL: over max_queue_bytes, the session ends after this turn.
+ */
+SIOC_API int eio_session_send(struct eio_session *s, struct eio_msg *msg);
+
+/* Bytes that wait in the session and its transport. */
+SIOC_API size_t eio_session_pending(const struct eio_session *s);
+
+/* Sends what waits, a close packet, and ends.  on_close comes before this returns. */
+SIOC_API void eio_session_close(struct eio_session *s, enum eio_close_reason reason);
+
+/* Ends without a word: cuts the TCP connection.  Clients reconnect after it. */
+SIOC_API void eio_session_abort(struct eio_session *s, enum eio_close_reason reason);
+
+struct eio_server_stats {
+    size_t n_sessions;
+    size_t n_websocket;
+    uint64_t n_opened;
+    uint64_t n_upgraded;
+    uint64_t messages_in, messages_out;
+    uint64_t bytes_in, bytes_out;
+    uint64_t n_dropped; /* volatile or replaced */
+};
+SIOC_API void eio_server_stats(const struct eio_server *server, struct eio_server_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,138 @@
+/*
+ * sioc/server.h - Socket.IO server (Socket.IO protocol, revision 5)
+ *
+ *     server -> namespaces -> sockets -> rooms
+ *
+ * A client is one Engine.IO session; each namespace that it joins makes a socket with
+ * an id of its own.  A violation of the protocol ends the client's connection.
+ */
+#ifndef SIOC_SERVER_H
+#define SIOC_SERVER_H
+
+#include <sioc/engineio.h>
+#include <sioc/message.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sio_server;
+struct sio_namespace;
+struct sio_socket;
+
+struct sio_server_options {
+    struct eio_server_options engine; /* path NULL: "/socket.io/"; on_session, user: ours */
+    uint32_t connect_timeout_ms;      /* until the first namespace is joined; 0: 45000 */
+    uint32_t max_attachments;         /* per packet; 0: 10 */
+    uint32_t max_namespaces;          /* joined per client; 0: 64 */
+};
+
+SIOC_API struct sio_server *sio_server_new(struct net_loop *loop,
+                                           const struct sio_server_options *opts,
+                                           struct sio_diag *diag);
+SIOC_API void sio_server_free(struct sio_server *server);
+SIOC_API int sio_server_listen(struct sio_server *server,
+                               const struct eio_listen_options *opts,
+                               struct sio_diag *diag);
+SIOC_API void sio_server_shutdown(struct sio_server *server, uint32_t timeout_ms,
+                                  void (*cb)(void *user), void *user);
+SIOC_API struct eio_server *sio_server_engine(struct sio_server *server);
+
+/* Reasons that a socket ends with, as the protocol's other implementations name them. */
+enum sio_disconnect_reason {
+    SIO_DISCONNECT_CLIENT,         /* "client namespace disconnect" */
+    SIO_DISCONNECT_SERVER,         /* "server namespace disconnect" */
+    SIO_DISCONNECT_TRANSPORT_CLOSE,
+    SIO_DISCONNECT_TRANSPORT_ERROR,
+    SIO_DISCONNECT_PARSE_ERROR,
+    SIO_DISCONNECT_PING_TIMEOUT,
+    SIO_DISCONNECT_FORCED,         /* "forced close": a protocol violation, a missed deadline */
+    SIO_DISCONNECT_FORCED_SERVER,  /* "forced server close": sio_socket_disconnect(s, true) */
+    SIO_DISCONNECT_SHUTDOWN,       /* "server shutting down" */
+};
+SIOC_API const char *sio_disconnect_reason_text(enum sio_disconnect_reason reason);
+
+struct sio_namespace_ops {
+    /*
+     * Someone wants to join; auth is the payload's raw JSON, an object, or ptr NULL.  Returns NULL to
+     * accept, or the message of the CONNECT_ERROR; *data may be set to a raw JSON text (copied after
+     * the return).  May be NULL: all are accepted.
+     */
+    const char *(*on_join)(struct sio_socket *s, struct sio_str auth, struct sio_str *data,
+                           void *user);
+
+    /* Joined; the CONNECT reply is queued before anything emitted here. */
+    void (*on_connect)(struct sio_socket *s, struct sio_str auth, void *user);
+
+    /* The end of a socket, exactly once.  It is still in its rooms; it can no longer be sent to. */
+    void (*on_disconnect)(struct sio_socket *s, enum sio_disconnect_reason reason, void *user);
+
+    /* Every event that has no handler of its own, after reserved names were refused.  May be NULL. */
+    void (*on_event)(struct sio_socket *s, struct sio_event *e, void *user);
+};
+
+/*
+ * Makes a namespace ("/" or "/name"; exists from the start, joined by nobody).  ops are borrowed.
+ * NULL: exists already, bad name, out of memory.
+ */
+SIOC_API struct sio_namespace *sio_server_namespace(struct sio_server *server, const char *name,
+                                                    const struct sio_namespace_ops *ops,
+                                                    void *user);
+SIOC_API struct sio_namespace *sio_server_find(struct sio_server *server, struct sio_str name);
+
+/* A handler for one event name.  A second one for the same name replaces the first. */
+typedef void (*sio_event_cb)(struct sio_socket *s, struct sio_event *e, void *user);
+SIOC_API int sio_namespace_on(struct sio_namespace *ns, const char *event, sio_event_cb cb,
+                              void *user);
+
+SIOC_API struct sio_str sio_namespace_name(const struct sio_namespace *ns);
+SIOC_API size_t sio_namespace_n_sockets(const struct sio_namespace *ns);
+/* Walks the sockets; fn returning false stops.  fn may disconnect the socket it got. */
+SIOC_API void sio_namespace_each(struct sio_namespace *ns,
+                                 bool (*fn)(struct sio_socket *s, void *user), void *user);
+SIOC_API struct sio_socket *sio_namespace_find(struct sio_namespace *ns, struct sio_str id);
+
+SIOC_API struct sio_str sio_socket_id(const struct sio_socket *s); /* public */
+SIOC_API struct sio_namespace *sio_socket_namespace(const struct sio_socket *s);
+SIOC_API struct eio_session *sio_socket_session(const struct sio_socket *s);
+SIOC_API void sio_socket_set_data(struct sio_socket *s, void *data);
+SIOC_API void *sio_socket_data(const struct sio_socket *s);
+
+/* Queues m for one socket.  m stays the caller's and may be sent again. */
+SIOC_API int sio_socket_emit(struct sio_socket *s, struct sio_message *m);
+/* timeout_ms 0: none.  cb is called exactly once unless this returns an error. */
+SIOC_API int sio_socket_emit_ack(struct sio_socket *s, struct sio_message *m, uint32_t timeout_ms,
+                                 sio_ack_cb cb, void *user);
+
+/* Leaves the namespace: packet 41 to the client, or with close the whole connection ends. */
+SIOC_API void sio_socket_disconnect(struct sio_socket *s, bool close);
+/* Cuts the TCP connection without a word, so that the client reconnects. */
+SIOC_API void sio_socket_abort(struct sio_socket *s);
+
+/* Rooms exist while somebody is in them.  Each socket is in the room of its own id. */
+SIOC_API int sio_socket_join(struct sio_socket *s, struct sio_str room);
+SIOC_API void sio_socket_leave(struct sio_socket *s, struct sio_str room);
+SIOC_API bool sio_socket_in(const struct sio_socket *s, struct sio_str room);
+SIOC_API void sio_socket_each_room(struct sio_socket *s, bool (*fn)(struct sio_str room, void *user),
+                                   void *user);
+
+/* Whom a broadcast reaches: everybody in any of rooms (none given: in the namespace), each once. */
+struct sio_target {
+    const struct sio_str *rooms;
+    size_t n_rooms;
+    const struct sio_str *except; /* rooms, socket ids among them */
+    size_t n_except;
+    const struct sio_socket *except_socket; /* the sender, or NULL */
+};
+/* target NULL: everybody.  Encodes once.  Returns the number of sockets, or an error. */
+SIOC_API int sio_namespace_emit(struct sio_namespace *ns, const struct sio_target *target,
+                                struct sio_message *m);
+/* Walks whom it would reach. */
+SIOC_API void sio_namespace_each_of(struct sio_namespace *ns, const struct sio_target *target,
+                                    bool (*fn)(struct sio_socket *s, void *user), void *user);
+SIOC_API size_t sio_namespace_room_size(struct sio_namespace *ns, struct sio_str room);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,15 @@
+/*
+ * sioc/sioc.h - everything: Socket.IO server and client, Engine.IO, the loop
+ */
+#ifndef SIOC_SIOC_H
+#define SIOC_SIOC_H
+
+#include <sioc/bytes.h>
+#include <sioc/client.h>
+#include <sioc/engineio.h>
+#include <sioc/error.h>
+#include <sioc/loop.h>
+#include <sioc/message.h>
+#include <sioc/server.h>
+
+#endif

@@ -1,0 +1,19 @@
+/*
+ * engineio/server.h - what the layers inside the tree need beside <sioc/engineio.h>
+ */
+#ifndef ENGINEIO_SERVER_H
+#define ENGINEIO_SERVER_H
+
+#include <sioc/engineio.h>
+
+#include "http/server.h"
+
+/*
+ * Serves path on an HTTP server that somebody else owns and that has other routes too
+ * (the hub's).  The http server must outlive the eio server.
+ */
+struct eio_server *eio_server_attach(struct net_loop *loop, struct http_server *http,
+                                     const struct eio_server_options *opts,
+                                     struct sio_diag *diag);
+
+#endif
