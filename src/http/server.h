@@ -77,7 +77,10 @@ struct http_handler {
     /* The request is complete with its body. */
     void (*on_request)(struct http_request *r, void *user);
 
-    /* The client went away (or broke the syntax of the body) before the reply was handed over.  May be NULL. */
+    /*
+     * After on_head, the end without a reply of the handler's: the client went away before the reply was
+     * handed over, or the server had to answer by itself (http_request_abort_status).  May be NULL.
+     */
     void (*on_abort)(struct http_request *r, void *user);
 
     size_t max_body;              /* above: 413 (as soon as announced or counted); 0: no body is taken */
@@ -112,6 +115,12 @@ struct sio_slice http_request_body(const struct http_request *r);
 bool http_request_wants_upgrade(const struct http_request *r, const char *protocol);
 struct net_conn *http_request_conn(struct http_request *r);
 struct net_loop *http_request_loop(struct http_request *r);
+
+/*
+ * In on_abort: what the server has answered by itself, 413 (body over max_body), 408 (too slow), 400 (syntax
+ * of the body); 0: nothing, the client went away.
+ */
+int http_request_abort_status(const struct http_request *r);
 
 /* The handler's own pointer for this request. */
 void http_request_set_data(struct http_request *r, void *data);
