@@ -1,0 +1,60 @@
+/*
+ * engineio/msg.h - the inside of eio_msg: a message in the forms that both transports send
+ *
+ * All small bytes of a message lie in one buf, `head`, with the WebSocket frame
+ * header in front of each part; large bufs are referenced.  So a part is a run of
+ * slices, and each transport takes it from another point on:
+ *
+ *     text    [ws header][4][2["snapshot_update",{"image":"] [large] ["}]]
+ *             ^ websocket ^ polling
+ *     binary  [ws header] [large]         polling: "b" + base64, made on first use
+ */
+#ifndef ENGINEIO_MSG_H
+#define ENGINEIO_MSG_H
+
+#include <sioc/engineio.h>
+
+#include "base/buf.h"
+
+/* Slices up to this size are copied: dearer to keep alive than to copy. */
+#define EIO_MSG_COPY_MAX 2048
+
+struct eio_msg_part {
+    uint32_t first; /* index of its first slice */
+    uint32_t n_slices;
+    uint8_t ws_head; /* bytes of the frame header, at the start of the first slice */
+    bool text;
+    struct sio_buf *base64; /* "b" + base64; NULL until asked for */
+};
+
+struct eio_msg {
+    uint32_t refs;
+    uint32_t n_parts;
+    uint32_t n_slices;
+    bool is_volatile;
+    uint64_t replace_key;
+    size_t bytes;             /* what it counts in a queue: its frames and a small constant */
+    struct sio_slice *slices; /* of all parts, in order */
+    struct eio_msg_part parts[];
+};
+
+/*
+ * WebSocket, from a server: the unmasked frames of part `from` and all behind it.
+ * Borrowed; *n is their number.
+ */
+const struct sio_slice *eio_msg_frames(const struct eio_msg *msg, uint32_t from,
+                                       size_t *n);
+
+/*
+ * What stands inside the frame of a part: type and text, or the bytes.  For a
+ * client, which masks.  out has room for n_slices of the part; returns their number.
+ */
+size_t eio_msg_body(const struct eio_msg *msg, uint32_t part, struct sio_slice *out);
+
+/*
+ * Polling: the packet of a part.  out has room for n_slices of the part, *n is set to
+ * their number.  SIO_OK, SIO_ERR_NOMEM (base64).
+ */
+int eio_msg_payload(struct eio_msg *msg, uint32_t part, struct sio_slice *out, size_t *n);
+
+#endif
