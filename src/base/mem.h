@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 void *mem_alloc(size_t size);
+void *mem_raw(size_t size);             /* not zeroed: for what is filled at once */
 void *mem_array(size_t n, size_t size); /* checks n * size */
 
 /* Grows or shrinks an array to n items; what is new is not zeroed. */
