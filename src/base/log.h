@@ -19,16 +19,16 @@ struct log {
 void log_write(const struct log *log, enum sio_log_level level, const char *fmt, ...)
     SIOC_PRINTF(3, 4);
 
-#define log_at(log, lvl, ...)                                                      \
+#define log_at(to, lvl, ...)                                                       \
     do {                                                                           \
-        const struct log *log_ = (log);                                            \
-        if (log_ && log_->write && (lvl) <= log_->level)                           \
-            log_write(log_, (lvl), __VA_ARGS__);                                   \
+        const struct log *to_ = (to);                                              \
+        if (to_ && to_->write && (lvl) <= to_->level)                              \
+            log_write(to_, (lvl), __VA_ARGS__);                                    \
     } while (0)
-#define log_error(log, ...) log_at(log, SIO_LOG_ERROR, __VA_ARGS__)
-#define log_warn(log, ...) log_at(log, SIO_LOG_WARN, __VA_ARGS__)
-#define log_info(log, ...) log_at(log, SIO_LOG_INFO, __VA_ARGS__)
-#define log_debug(log, ...) log_at(log, SIO_LOG_DEBUG, __VA_ARGS__)
+#define log_error(to, ...) log_at(to, SIO_LOG_ERROR, __VA_ARGS__)
+#define log_warn(to, ...) log_at(to, SIO_LOG_WARN, __VA_ARGS__)
+#define log_info(to, ...) log_at(to, SIO_LOG_INFO, __VA_ARGS__)
+#define log_debug(to, ...) log_at(to, SIO_LOG_DEBUG, __VA_ARGS__)
 
 /*
  * For lines that a peer can cause: at most burst lines a minute.  Zeroed at the
