@@ -43,8 +43,9 @@ struct eio_part {
 };
 
 /*
- * Makes a message of n parts, sent back to back: a text and its attachments.  opts may be
- * NULL.  NULL when out of memory.  The caller owns the reference.
+ * Makes a message of n parts (1 to 65535), sent back to back: a text and its attachments.
+ * opts may be NULL.  Text is the caller's to keep valid UTF-8.  NULL when out of memory or over
+ * 4 GiB.  The caller owns the reference.
  */
 SIOC_API struct eio_msg *eio_msg_new(const struct eio_part *parts, size_t n,
                                      const struct eio_msg_options *opts);
@@ -63,7 +64,10 @@ enum eio_close_reason {
 };
 SIOC_API const char *eio_close_reason_text(enum eio_close_reason reason);
 
-/* What the opening request said; borrowed, lives as long as the session. */
+/*
+ * What the opening request said.  Lives as long as the session, as do the texts that the
+ * functions below give.
+ */
 struct eio_handshake {
     struct sio_str query;   /* raw, without '?' */
     struct sio_str address; /* of the peer, without port */
@@ -71,8 +75,8 @@ struct eio_handshake {
     int64_t time_ms; /* since 1970 */
 };
 
-/* Decoded first value of a query parameter into a new string; false: not there. */
-SIOC_API bool eio_session_query(struct eio_session *s, const char *name,
+/* Decoded value of the first query parameter of that name; false: not there. */
+SIOC_API bool eio_session_query(const struct eio_session *s, const char *name,
                                 struct sio_str *value);
 /* A field of the opening request, name in any case; ptr NULL: not there. */
 SIOC_API struct sio_str eio_session_field(const struct eio_session *s, const char *name);
@@ -81,16 +85,24 @@ SIOC_API bool eio_session_field_at(const struct eio_session *s, size_t i,
                                    struct sio_str *name, struct sio_str *value);
 
 struct eio_session_ops {
-    /* A message.  Hold the slice to keep it.  May close the session. */
+    /*
+     * A message; text is valid UTF-8.  Hold the slice to keep it: of a large WebSocket message or a
+     * POST it shares the bytes that arrived.  May close the session.
+     */
     void (*on_message)(struct eio_session *s, bool text, struct sio_slice msg, void *user);
 
-    /* The end, exactly once; the pointer is dead after it. */
+    /*
+     * The end, exactly once.  The session can no longer be sent to; the pointer is dead when this
+     * returns.  Must not free the server.
+     */
     void (*on_close)(struct eio_session *s, enum eio_close_reason reason, void *user);
 };
 
 /* The request that wants to open a session, for the admission hook. */
 struct eio_request;
+/* Decoded value of the last query parameter of that name; false: not there. */
 SIOC_API bool eio_request_query(struct eio_request *r, const char *name, struct sio_str *value);
+/* A field, name in any case; ptr NULL: not there. */
 SIOC_API struct sio_str eio_request_field(struct eio_request *r, const char *name);
 SIOC_API struct sio_str eio_request_address(struct eio_request *r);
 
@@ -99,8 +111,12 @@ struct eio_server_options {
     uint32_t ping_interval_ms;    /* 0: 25000 */
     uint32_t ping_timeout_ms;     /* 0: 20000 */
     uint32_t upgrade_timeout_ms;  /* 0: 10000 */
-    size_t max_payload;           /* bytes of a message or POST; 0: 1000000 */
-    size_t max_queue_bytes;       /* waiting per session; 0: 4 MiB; above: closed, "transport error" */
+    size_t max_payload;           /* bytes of a message or POST, below 4 GiB; 0: 1000000 */
+    /*
+     * What may wait in a session, beside what its connection holds (256 KiB and one message).  0: 4 MiB.
+     * Above it the session is closed, "transport error".  A message that finds nothing waiting always fits.
+     */
+    size_t max_queue_bytes;
     uint32_t max_sessions;        /* 0: 100000; above: 503 */
     bool no_polling;
     bool no_websocket;
@@ -124,7 +140,10 @@ SIOC_API struct eio_server *eio_server_new(struct net_loop *loop,
                                            const struct eio_server_options *opts,
                                            struct sio_diag *diag);
 
-/* Ends every session and frees. */
+/*
+ * Cuts every session (on_close: "server shutting down") and frees.  Not from a callback of the server's.
+ * A callback that eio_server_shutdown still owes is dropped.
+ */
 SIOC_API void eio_server_free(struct eio_server *server);
 
 struct eio_listen_options {
@@ -133,14 +152,14 @@ struct eio_listen_options {
     const char *tls_cert_file; /* both NULL: plain */
     const char *tls_key_file;
 };
-/* Returns the port, or an error with diag filled.  May be called several times. */
+/* Returns the port, or an error with diag filled.  May be called several times, for a server of eio_server_new. */
 SIOC_API int eio_server_listen(struct eio_server *server,
                                const struct eio_listen_options *opts,
                                struct sio_diag *diag);
 
 /*
- * Graceful end: no new sessions, each session is sent a close packet, connections are
- * flushed for at most timeout_ms; then cb, once.
+ * Graceful end: no new sessions (503), each session is closed with SHUTDOWN, and what is on its way
+ * is sent, for at most timeout_ms.  Then cb, once, from the loop.  Once per server.
  */
 SIOC_API void eio_server_shutdown(struct eio_server *server, uint32_t timeout_ms,
                                   void (*cb)(void *user), void *user);
@@ -153,14 +172,18 @@ SIOC_API uint32_t eio_session_number(const struct eio_session *s); /* for logs; 
 
 /*
  * Queues a reference.  SIO_OK (also for a volatile message that was dropped); SIO_ERR_CLOSED;
- * SIO_ERR_NOMEM; SIO_ERR_FULL: over max_queue_bytes, the session ends after this turn.
+ * SIO_ERR_NOMEM; SIO_ERR_FULL: over max_queue_bytes.  After the last two the session ends, with
+ * this turn of the loop: a client never sees a gap.
  */
 SIOC_API int eio_session_send(struct eio_session *s, struct eio_msg *msg);
 
 /* Bytes that wait in the session and its transport. */
 SIOC_API size_t eio_session_pending(const struct eio_session *s);
 
-/* Sends what waits, a close packet, and ends.  on_close comes before this returns. */
+/*
+ * Sends what waits, then a close packet (WebSocket: a close frame), and ends.  A polling client that
+ * does not ask gets 30 s to fetch it.  on_close comes before this returns.
+ */
 SIOC_API void eio_session_close(struct eio_session *s, enum eio_close_reason reason);
 
 /* Ends without a word: cuts the TCP connection.  Clients reconnect after it. */

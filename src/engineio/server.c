@@ -1,0 +1,588 @@
+#include <config.h>
+
+#include "engineio/server.h"
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "engineio/handshake.h"
+#include "engineio/probe.h"
+#include "engineio/session.h"
+#include "http/websocket.h"
+
+struct eio_server {
+    struct eio_sessions sessions;
+    struct eio_server_options opts; /* numbers filled in */
+    char *pattern; /* path + "*" */
+    struct http_server *http;
+    bool owns_http;
+    struct http_cors cors;
+    struct http_handler handler;
+
+    /* Graceful end. */
+    bool draining;
+    void (*on_done)(void *user); /* still owed, or NULL */
+    void *done_user;
+    struct net_timer deadline;
+    struct net_task check;
+};
+
+/* A request while it is judged. */
+struct eio_request {
+    struct http_request *http;
+    struct eio_session *session; /* that its sid names, or NULL */
+    bool has_sid;
+    bool websocket; /* transport=websocket */
+    bool upgrade;   /* asks for a WebSocket */
+    char address[NET_ADDR_SIZE];
+};
+
+/* Why a request is refused; text NULL: the code's own. */
+struct verdict {
+    int status; /* 0: not refused */
+    enum eio_refusal code;
+    const char *text;
+};
+
+static const struct verdict accepted = {0, EIO_REFUSE_REQUEST, NULL};
+
+static struct verdict refused(enum eio_refusal code)
+{
+    return (struct verdict){400, code, NULL};
+}
+
+const char *eio_refusal_text(enum eio_refusal code)
+{
+    switch (code) {
+    case EIO_REFUSE_TRANSPORT:
+        return "Transport unknown";
+    case EIO_REFUSE_SID:
+        return "Session ID unknown";
+    case EIO_REFUSE_METHOD:
+        return "Bad handshake method";
+    case EIO_REFUSE_REQUEST:
+        return "Bad request";
+    case EIO_REFUSE_FORBIDDEN:
+        return "Forbidden";
+    case EIO_REFUSE_VERSION:
+        return "Unsupported protocol version";
+    }
+    return "";
+}
+
+void eio_refuse(struct http_request *r, int status, enum eio_refusal code, const char *text)
+{
+    struct sio_slice body;
+    struct wbuf w;
+
+    wbuf_init(&w, 4096);
+    wbuf_addf(&w, "{\"code\":%d,\"message\":", (int)code);
+    json_write_string(&w, sio_str_from(text ? text : eio_refusal_text(code)));
+    wbuf_add_byte(&w, '}');
+    body = sio_slice_of(w.buf);
+    body.len = w.len;
+    http_reply_field(r, "Cache-Control", SIO_STR("no-store"));
+    if (w.error < 0)
+        http_reply_bytes(r, status, NULL, NULL, 0);
+    else
+        http_reply(r, status, "application/json", &body, 1);
+    wbuf_fini(&w);
+}
+
+void eio_refuse_upgrade(struct http_request *r, int status, const char *text)
+{
+    if (status == 426)
+        http_reply_field(r, "Sec-WebSocket-Version", SIO_STR("13"));
+    http_reply_close(r);
+    http_reply_bytes(r, status, "text/html", text, strlen(text));
+}
+
+static void refuse(const struct eio_request *q, const struct verdict *v)
+{
+    if (q->upgrade)
+        eio_refuse_upgrade(q->http, v->status,
+                           v->text ? v->text : eio_refusal_text(v->code));
+    else
+        eio_refuse(q->http, v->status, v->code, v->text);
+}
+
+bool eio_request_query(struct eio_request *r, const char *name, struct sio_str *value)
+{
+    return http_request_query_get(r->http, name, value);
+}
+
+struct sio_str eio_request_field(struct eio_request *r, const char *name)
+{
+    return http_request_field(r->http, name);
+}
+
+struct sio_str eio_request_address(struct eio_request *r)
+{
+    if (r->address[0] == '\0')
+        net_addr_format(net_conn_peer(http_request_conn(r->http)), r->address);
+    return sio_str_from(r->address);
+}
+
+/* True if the text may stand in a field (RFC 9110, 5.5). */
+static bool is_field_value(struct sio_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        if ((c < ' ' && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static bool is_get(const struct http_request *r)
+{
+    return http_request_method(r) == HTTP_GET && !http_request_is_head(r);
+}
+
+/* The last checks of a request that wants a session. */
+static struct verdict judge_opening(struct eio_server *server, struct eio_request *q)
+{
+    const struct eio_server_options *opts = &server->opts;
+    struct sio_str version;
+    const char *text;
+
+    if (!is_get(q->http))
+        return refused(EIO_REFUSE_METHOD);
+    if (q->websocket != q->upgrade)
+        return refused(EIO_REFUSE_REQUEST);
+    text = opts->allow_request ? opts->allow_request(q, opts->user) : NULL;
+    if (text)
+        return (struct verdict){403, EIO_REFUSE_FORBIDDEN, text};
+    if (!http_request_query_get(q->http, "EIO", &version) || !str_eq_cstr(version, "4"))
+        return refused(EIO_REFUSE_VERSION);
+    if (server->draining)
+        return (struct verdict){503, EIO_REFUSE_FORBIDDEN, "Server shutting down"};
+    if (server->sessions.by_sid.n_items >= opts->max_sessions)
+        return (struct verdict){503, EIO_REFUSE_FORBIDDEN, "Too many sessions"};
+    return accepted;
+}
+
+/* The checks of a request with the sid of a session. */
+static struct verdict judge_known(const struct eio_server *server,
+                                  const struct eio_request *q)
+{
+    const struct eio_session *s = q->session;
+
+    if (q->upgrade) {
+        /* One WebSocket in a session's life: nobody who learns a sid takes it over. */
+        if (!is_get(q->http) || !q->websocket || server->opts.no_upgrade || s->upgrade != EIO_UPGRADE_NONE ||
+            s->state != EIO_OPEN || s->transport->ops != &eio_polling_ops)
+            return refused(EIO_REFUSE_REQUEST);
+        return accepted;
+    }
+    if (q->websocket || s->transport->ops != &eio_polling_ops)
+        return refused(EIO_REFUSE_REQUEST);
+    if (!is_get(q->http) && http_request_method(q->http) != HTTP_POST)
+        return (struct verdict){405, EIO_REFUSE_METHOD, NULL};
+    return accepted;
+}
+
+/* Reads what decides about the request, and judges: the order of checks is the protocol's. */
+static struct verdict judge(struct eio_server *server, struct eio_request *q)
+{
+    struct sio_str transport, sid, origin;
+    bool polling;
+
+    q->upgrade = http_request_wants_upgrade(q->http, "websocket");
+    if (!http_request_query_get(q->http, "transport", &transport))
+        return refused(EIO_REFUSE_TRANSPORT);
+    polling = str_eq_cstr(transport, "polling");
+    q->websocket = str_eq_cstr(transport, "websocket");
+    if ((polling && server->opts.no_polling) || (q->websocket && server->opts.no_websocket) ||
+        (!polling && !q->websocket))
+        return refused(EIO_REFUSE_TRANSPORT);
+
+    origin = http_request_field(q->http, "Origin");
+    if (origin.ptr && !is_field_value(origin))
+        return refused(EIO_REFUSE_REQUEST);
+
+    if (!http_request_query_get(q->http, "sid", &sid) || sid.len == 0)
+        return judge_opening(server, q);
+    q->session = eio_sessions_find(&server->sessions, sid);
+    if (!q->session)
+        return refused(EIO_REFUSE_SID);
+    return judge_known(server, q);
+}
+
+/* A session for q, not open yet.  NULL: out of memory. */
+static struct eio_session *new_session(struct eio_server *server, struct eio_request *q)
+{
+    struct eio_session *s = eio_session_new(&server->sessions);
+    bool secure = net_conn_is_tls(http_request_conn(q->http));
+
+    if (s && eio_handshake_copy(s, q->http, eio_request_address(q), secure) < 0) {
+        eio_session_discard(s);
+        return NULL;
+    }
+    return s;
+}
+
+static void announce(struct eio_server *server, struct eio_session *s,
+                     struct eio_transport *t)
+{
+    eio_session_opened(s, t);
+    if (server->opts.on_session)
+        server->opts.on_session(s, server->opts.user);
+}
+
+/* The open packet is the whole reply; messages of on_session go with the next poll. */
+static int reply_open(struct eio_server *server, struct eio_request *q,
+                      struct eio_session *s)
+{
+    struct sio_slice body;
+    struct wbuf w;
+    int rv;
+
+    wbuf_init(&w, 512);
+    eio_session_write_open(s, !server->opts.no_upgrade && !server->opts.no_websocket, &w);
+    if (w.error < 0) {
+        wbuf_fini(&w);
+        http_reply_error(q->http, 500, "Out of memory");
+        return SIO_ERR_NOMEM;
+    }
+    body = sio_slice_of(w.buf);
+    body.len = w.len;
+    rv = eio_polling_reply(q->http, &body, 1);
+    wbuf_fini(&w);
+    return rv;
+}
+
+static void open_polling(struct eio_server *server, struct eio_request *q)
+{
+    struct eio_session *s = new_session(server, q);
+    struct eio_transport *t = s ? eio_polling_new(s) : NULL;
+
+    if (!t) {
+        if (s)
+            eio_session_discard(s);
+        http_reply_error(q->http, 500, "Out of memory");
+        return;
+    }
+    if (reply_open(server, q, s) < 0) {
+        t->ops->close(t, EIO_CLOSE_TRANSPORT_ERROR);
+        eio_session_discard(s);
+        return;
+    }
+    announce(server, s, t);
+}
+
+static void open_websocket(struct eio_server *server, struct eio_request *q)
+{
+    struct eio_session *s = new_session(server, q);
+    struct eio_transport *t;
+    struct wbuf w;
+
+    if (!s) {
+        http_reply_close(q->http);
+        http_reply_error(q->http, 500, "Out of memory");
+        return;
+    }
+    t = eio_websocket_new(s, q->http);
+    if (!t) {
+        eio_session_discard(s);
+        return;
+    }
+    wbuf_init(&w, 512);
+    eio_session_write_open(s, false, &w);
+    if (w.error < 0 || eio_websocket_packet(t, wbuf_str(&w)) < 0) {
+        t->ops->abort(t);
+        eio_session_discard(s);
+    } else {
+        announce(server, s, t);
+    }
+    wbuf_fini(&w);
+}
+
+static void take_upgrade(struct eio_server *server, struct eio_request *q)
+{
+    int status = 400;
+    const char *text = ws_handshake_check(q->http, &status);
+
+    if (text)
+        eio_refuse_upgrade(q->http, status, text);
+    else if (q->session)
+        eio_probe_begin(q->session, q->http);
+    else
+        open_websocket(server, q);
+}
+
+/* A POST is judged before its body is read; all else has none to speak of. */
+static void on_head(struct http_request *r, void *user)
+{
+    struct eio_server *server = user;
+    struct eio_request q = {.http = r};
+    struct verdict v;
+
+    if (http_request_method(r) != HTTP_POST)
+        return;
+    v = judge(server, &q);
+    if (v.status != 0)
+        refuse(&q, &v);
+    else
+        eio_polling_post_head(q.session->transport, r);
+}
+
+static void on_request(struct http_request *r, void *user)
+{
+    struct eio_server *server = user;
+    struct eio_request q = {.http = r};
+    struct verdict v;
+
+    if (http_request_method(r) == HTTP_POST) {
+        eio_polling_post(r);
+        return;
+    }
+    v = judge(server, &q);
+    if (v.status == 405)
+        http_reply_field(r, "Allow", SIO_STR("GET, POST"));
+    if (v.status != 0)
+        refuse(&q, &v);
+    else if (q.upgrade)
+        take_upgrade(server, &q);
+    else if (q.session)
+        eio_polling_get(q.session->transport, r);
+    else
+        open_polling(server, &q);
+}
+
+static void on_abort(struct http_request *r, void *user)
+{
+    (void)user;
+    eio_polling_aborted(r);
+}
+
+/* The graceful end is over. */
+static void done(struct eio_server *server)
+{
+    void (*cb)(void *user) = server->on_done;
+
+    server->on_done = NULL;
+    net_timer_stop(&server->deadline);
+    if (cb)
+        cb(server->done_user);
+}
+
+static void on_drained(void *user)
+{
+    done(user);
+}
+
+/* Sessions first, so that polling clients can still fetch their close packet; then HTTP. */
+static void on_check(struct net_task *task)
+{
+    struct eio_server *server = container_of(task, struct eio_server, check);
+
+    if (!server->on_done || !eio_sessions_idle(&server->sessions))
+        return;
+    if (server->owns_http)
+        http_server_drain(server->http, on_drained, server);
+    else
+        done(server);
+}
+
+static void on_gone(struct eio_sessions *table)
+{
+    struct eio_server *server = container_of(table, struct eio_server, sessions);
+
+    if (server->on_done)
+        net_loop_defer(table->loop, &server->check);
+}
+
+/* Cuts whatever sessions and WebSockets there are. */
+static void cut_all(struct eio_sessions *table)
+{
+    while (!list_empty(&table->open))
+        eio_session_abort(container_of(table->open.next, struct eio_session, link),
+                          EIO_CLOSE_SHUTDOWN);
+    while (!list_empty(&table->closing))
+        eio_session_abort(container_of(table->closing.next, struct eio_session, link),
+                          EIO_CLOSE_SHUTDOWN);
+    eio_websocket_cut_lingering(table);
+}
+
+static void on_deadline(struct net_timer *timer, void *user)
+{
+    struct eio_server *server = user;
+
+    (void)timer;
+    cut_all(&server->sessions);
+    done(server);
+}
+
+#define DEFAULT_PATH "/engine.io/"
+
+static int check_options(const struct eio_server_options *o, struct sio_diag *diag)
+{
+    size_t len = o->path ? strlen(o->path) : 0;
+
+    if (o->path && (len == 0 || o->path[0] != '/' || o->path[len - 1] != '/'))
+        return sio_diag_set(diag, SIO_ERR_INVAL, "path \"%s\" has to begin and end with '/'",
+                            o->path);
+    if (o->no_polling && o->no_websocket)
+        return sio_diag_set(diag, SIO_ERR_INVAL, "no transport is left");
+    if (o->max_payload > UINT32_MAX)
+        return sio_diag_set(diag, SIO_ERR_INVAL, "max_payload has to be below 4 GiB");
+    return SIO_OK;
+}
+
+static void fill_defaults(struct eio_server *server, const struct eio_server_options *opts)
+{
+    struct eio_server_options *o = &server->opts;
+    struct eio_sessions *table = &server->sessions;
+
+    *o = *opts;
+    if (!o->max_sessions)
+        o->max_sessions = 100000;
+    table->ping_interval_ms = o->ping_interval_ms ? o->ping_interval_ms : 25000;
+    table->ping_timeout_ms = o->ping_timeout_ms ? o->ping_timeout_ms : 20000;
+    table->upgrade_timeout_ms = o->upgrade_timeout_ms ? o->upgrade_timeout_ms : 10000;
+    table->max_payload = o->max_payload ? o->max_payload : 1000000;
+    table->max_queue_bytes = o->max_queue_bytes ? o->max_queue_bytes : 4 << 20;
+    server->cors = (struct http_cors){
+        .enabled = o->cors,
+        .credentials = o->cors_credentials,
+        .origins = o->origins,
+        .max_age_s = 600,
+    };
+    server->handler = (struct http_handler){
+        .on_head = on_head,
+        .on_request = on_request,
+        .on_abort = on_abort,
+        .max_body = table->max_payload,
+        .cors = &server->cors,
+        .raw_options = !o->cors,
+    };
+}
+
+static char *make_pattern(const char *path)
+{
+    size_t len = strlen(path);
+    char *pattern = mem_alloc(len + 2);
+
+    if (pattern) {
+        memcpy(pattern, path, len);
+        pattern[len] = '*';
+    }
+    return pattern;
+}
+
+struct eio_server *eio_server_attach(struct net_loop *loop, struct http_server *http,
+                                     const struct eio_server_options *opts,
+                                     struct sio_diag *diag)
+{
+    struct eio_server *server;
+
+    if (check_options(opts, diag) < 0)
+        return NULL;
+    server = mem_new(struct eio_server);
+    if (!server)
+        goto no_memory;
+    eio_sessions_init(&server->sessions, loop);
+    server->sessions.on_gone = on_gone;
+    fill_defaults(server, opts);
+    server->http = http;
+    net_timer_init(&server->deadline, loop, on_deadline, server);
+    list_init(&server->check.link);
+    server->check.run = on_check;
+    server->pattern = make_pattern(opts->path ? opts->path : DEFAULT_PATH);
+    if (!server->pattern)
+        goto free_server;
+    if (http_server_route(http, HTTP_ANY, server->pattern, &server->handler, server) < 0)
+        goto free_pattern;
+    return server;
+
+free_pattern:
+    mem_free(server->pattern);
+free_server:
+    mem_free(server);
+no_memory:
+    sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+    return NULL;
+}
+
+struct eio_server *eio_server_new(struct net_loop *loop,
+                                  const struct eio_server_options *opts,
+                                  struct sio_diag *diag)
+{
+    struct http_server_options http_opts = {.cors = {.enabled = opts->cors}};
+    struct http_server *http = http_server_new(loop, &http_opts);
+    struct eio_server *server;
+
+    if (!http) {
+        sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    server = eio_server_attach(loop, http, opts, diag);
+    if (!server) {
+        http_server_free(http);
+        return NULL;
+    }
+    server->owns_http = true;
+    return server;
+}
+
+int eio_server_listen(struct eio_server *server, const struct eio_listen_options *opts,
+                      struct sio_diag *diag)
+{
+    struct net_listen_options listen = {.host = opts->host, .port = opts->port};
+    int rv;
+
+    if (!server->owns_http)
+        return sio_diag_set(diag, SIO_ERR_INVAL, "the server is part of another one");
+    if (!opts->tls_cert_file != !opts->tls_key_file)
+        return sio_diag_set(diag, SIO_ERR_INVAL,
+                            "TLS takes a certificate file and a key file");
+    if (opts->tls_cert_file) {
+        listen.tls = net_tls_server_new(opts->tls_cert_file, opts->tls_key_file, diag);
+        if (!listen.tls)
+            return SIO_ERR_TLS;
+    }
+    rv = http_server_listen(server->http, &listen, diag);
+    net_tls_unref(listen.tls);
+    return rv;
+}
+
+void eio_server_shutdown(struct eio_server *server, uint32_t timeout_ms,
+                         void (*cb)(void *user), void *user)
+{
+    struct eio_sessions *table = &server->sessions;
+
+    server->draining = true;
+    server->on_done = cb;
+    server->done_user = user;
+    while (!list_empty(&table->open))
+        eio_session_close(container_of(table->open.next, struct eio_session, link),
+                          EIO_CLOSE_SHUTDOWN);
+    /* Without a timer the end would be without a bound: then it comes at once. */
+    if (net_timer_start(&server->deadline, timeout_ms) < 0)
+        cut_all(table);
+    net_loop_defer(table->loop, &server->check);
+}
+
+void eio_server_free(struct eio_server *server)
+{
+    if (!server)
+        return;
+    server->on_done = NULL;
+    server->draining = true;
+    cut_all(&server->sessions);
+    net_timer_stop(&server->deadline);
+    list_remove(&server->check.link);
+    if (server->owns_http)
+        http_server_free(server->http);
+    eio_sessions_fini(&server->sessions);
+    mem_free(server->pattern);
+    mem_free(server);
+}
+
+void eio_server_stats(const struct eio_server *server, struct eio_server_stats *out)
+{
+    *out = server->sessions.stats;
+}

@@ -1,0 +1,444 @@
+#include <config.h>
+
+#include "engineio/session.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+#include "engineio/probe.h"
+
+/* How long a polling client has to fetch what is left and the close packet. */
+#define CLOSING_MS 30000
+
+#define NS_PER_MS UINT64_C(1000000)
+
+/* Rows are from, columns to.  A session only moves forward. */
+static const bool may_go[4][4] = {
+    [EIO_OPENING] = {[EIO_OPEN] = true, [EIO_CLOSED] = true},
+    [EIO_OPEN] = {[EIO_CLOSING] = true, [EIO_CLOSED] = true},
+    [EIO_CLOSING] = {[EIO_CLOSED] = true},
+};
+
+static const char *const state_name[] = {"opening", "open", "closing", "closed"};
+
+static void set_state(struct eio_session *s, enum eio_state to)
+{
+    assert(may_go[s->state][to]);
+    log_debug(net_loop_log(s->table->loop), "session=%u state=%s", s->number,
+              state_name[to]);
+    s->state = to;
+}
+
+const char *eio_close_reason_text(enum eio_close_reason reason)
+{
+    switch (reason) {
+    case EIO_CLOSE_TRANSPORT_CLOSE:
+        return "transport close";
+    case EIO_CLOSE_TRANSPORT_ERROR:
+        return "transport error";
+    case EIO_CLOSE_PARSE_ERROR:
+        return "parse error";
+    case EIO_CLOSE_PING_TIMEOUT:
+        return "ping timeout";
+    case EIO_CLOSE_FORCED:
+        return "forced close";
+    case EIO_CLOSE_SHUTDOWN:
+        return "server shutting down";
+    }
+    return "";
+}
+
+/* Starts the session's timer for a point in time; rounds up, since timers count whole ms. */
+static int timer_until(struct eio_session *s, uint64_t due_ns)
+{
+    uint64_t now_ns = net_loop_now_ns(s->table->loop);
+    uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 0;
+
+    return net_timer_start(&s->timer, (left_ns + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+/* The next ping and the deadline, both counted from now: the opening, or a pong. */
+static int heartbeat_restart(struct eio_session *s)
+{
+    uint64_t now_ns = net_loop_now_ns(s->table->loop);
+    uint64_t ping_ns = now_ns + s->table->ping_interval_ms * NS_PER_MS;
+
+    s->pinged = false;
+    s->deadline_ns = ping_ns + s->table->ping_timeout_ms * NS_PER_MS;
+    return timer_until(s, ping_ns);
+}
+
+/* The deadline has passed; whoever comes first, timer or request, ends the session. */
+static void expire(struct eio_session *s)
+{
+    if (s->state == EIO_OPEN)
+        eio_session_fail(s, EIO_CLOSE_PING_TIMEOUT);
+    else
+        eio_session_abort(s, EIO_CLOSE_TRANSPORT_ERROR);
+}
+
+static void on_timer(struct net_timer *timer, void *user)
+{
+    struct eio_session *s = user;
+
+    (void)timer;
+    if (net_loop_now_ns(s->table->loop) >= s->deadline_ns) {
+        expire(s);
+        return;
+    }
+    if (s->state == EIO_OPEN && !s->pinged) {
+        s->pinged = true;
+        s->transport->ops->ping(s->transport);
+    }
+    if (s->state != EIO_CLOSED && timer_until(s, s->deadline_ns) < 0)
+        eio_session_fail(s, EIO_CLOSE_TRANSPORT_ERROR);
+}
+
+static void free_session(struct net_task *task)
+{
+    struct eio_session *s = container_of(task, struct eio_session, reap);
+
+    list_remove(&s->turn_end.link);
+    sio_buf_unref(s->request);
+    mem_free(s);
+}
+
+/* The end of a turn in which messages were queued. */
+static void on_turn_end(struct net_task *task)
+{
+    struct eio_session *s = container_of(task, struct eio_session, turn_end);
+
+    if (s->state == EIO_CLOSED)
+        return;
+    if (s->doomed)
+        eio_session_abort(s, EIO_CLOSE_TRANSPORT_ERROR);
+    else
+        s->transport->ops->flush(s->transport);
+}
+
+void eio_sessions_init(struct eio_sessions *table, struct net_loop *loop)
+{
+    table->loop = loop;
+    map_init(&table->by_sid);
+    list_init(&table->open);
+    list_init(&table->closing);
+    list_init(&table->lingering);
+}
+
+void eio_sessions_fini(struct eio_sessions *table)
+{
+    map_fini(&table->by_sid);
+}
+
+bool eio_sessions_idle(const struct eio_sessions *table)
+{
+    return table->by_sid.n_items == 0 && list_empty(&table->lingering);
+}
+
+struct eio_session *eio_sessions_find(struct eio_sessions *table, struct sio_str sid)
+{
+    struct map_node *node = map_find(&table->by_sid, sid);
+    struct eio_session *s;
+
+    if (!node)
+        return NULL;
+    s = container_of(node, struct eio_session, node);
+    if (net_loop_now_ns(table->loop) >= s->deadline_ns) {
+        expire(s);
+        return NULL;
+    }
+    return s;
+}
+
+struct eio_session *eio_session_new(struct eio_sessions *table)
+{
+    struct eio_session *s = mem_new(struct eio_session);
+
+    if (!s)
+        return NULL;
+    s->table = table;
+    s->number = ++table->last_number;
+    list_init(&s->link);
+    list_init(&s->turn_end.link);
+    list_init(&s->reap.link);
+    s->turn_end.run = on_turn_end;
+    s->reap.run = free_session;
+    net_timer_init(&s->timer, table->loop, on_timer, s);
+    random_id(s->sid);
+    if (heartbeat_restart(s) < 0)
+        goto free_session;
+    if (map_add(&table->by_sid, &s->node, (struct sio_str){s->sid, RANDOM_ID_LEN}) < 0)
+        goto stop_timer;
+    return s;
+
+stop_timer:
+    net_timer_stop(&s->timer);
+free_session:
+    mem_free(s);
+    return NULL;
+}
+
+void eio_session_write_open(const struct eio_session *s, bool can_upgrade, struct wbuf *w)
+{
+    struct eio_open o = {
+        .sid = {s->sid, RANDOM_ID_LEN},
+        .can_upgrade = can_upgrade,
+        .ping_interval_ms = s->table->ping_interval_ms,
+        .ping_timeout_ms = s->table->ping_timeout_ms,
+        .max_payload = (uint32_t)s->table->max_payload,
+    };
+
+    eio_open_write(w, &o);
+}
+
+/* The transport in charge is the one that statistics count. */
+static void set_transport(struct eio_session *s, struct eio_transport *t)
+{
+    struct eio_server_stats *stats = &s->table->stats;
+
+    if (s->transport && s->transport->ops == &eio_websocket_ops)
+        stats->n_websocket--;
+    if (t && t->ops == &eio_websocket_ops)
+        stats->n_websocket++;
+    s->transport = t;
+}
+
+void eio_session_opened(struct eio_session *s, struct eio_transport *t)
+{
+    set_state(s, EIO_OPEN);
+    set_transport(s, t);
+    list_append(&s->table->open, &s->link);
+    s->table->stats.n_sessions++;
+    s->table->stats.n_opened++;
+}
+
+/* Takes s out of everything; its memory lives to the end of the turn. */
+static void leave_table(struct eio_session *s)
+{
+    list_remove(&s->link);
+    map_remove(&s->table->by_sid, &s->node);
+    net_timer_stop(&s->timer);
+    eio_queue_fini(&s->queue);
+    net_loop_reap(s->table->loop, &s->reap);
+}
+
+void eio_session_discard(struct eio_session *s)
+{
+    set_state(s, EIO_CLOSED);
+    leave_table(s);
+}
+
+static void report(struct eio_session *s, enum eio_close_reason reason)
+{
+    s->table->stats.n_sessions--;
+    log_debug(net_loop_log(s->table->loop), "session=%u closed=\"%s\"", s->number,
+              eio_close_reason_text(reason));
+    if (s->ops)
+        s->ops->on_close(s, reason, s->user);
+}
+
+/*
+ * To CLOSED by a transport's close or abort.  The owner hears first, while the session
+ * still has its transport's name.
+ */
+static void end(struct eio_session *s, enum eio_close_reason reason, bool cut)
+{
+    bool was_open = s->state == EIO_OPEN;
+    struct eio_transport *t = s->transport;
+
+    eio_probe_end(s);
+    set_state(s, EIO_CLOSED);
+    leave_table(s);
+    if (was_open)
+        report(s, reason);
+    set_transport(s, NULL);
+    if (cut)
+        t->ops->abort(t);
+    else
+        t->ops->close(t, reason);
+    s->table->on_gone(s->table);
+}
+
+void eio_session_fail(struct eio_session *s, enum eio_close_reason reason)
+{
+    if (s->state == EIO_OPEN || s->state == EIO_CLOSING)
+        end(s, reason, false);
+}
+
+void eio_session_abort(struct eio_session *s, enum eio_close_reason reason)
+{
+    if (s->state == EIO_OPEN || s->state == EIO_CLOSING)
+        end(s, reason, true);
+}
+
+void eio_session_close(struct eio_session *s, enum eio_close_reason reason)
+{
+    if (s->state != EIO_OPEN)
+        return;
+    eio_probe_end(s);
+    set_state(s, EIO_CLOSING);
+    list_remove(&s->link);
+    list_append(&s->table->closing, &s->link);
+    s->deadline_ns = net_loop_now_ns(s->table->loop) + CLOSING_MS * NS_PER_MS;
+    if (timer_until(s, s->deadline_ns) < 0)
+        s->deadline_ns = 0; /* no timer: the next request, or the server's end, finds it */
+    report(s, reason);
+    if (s->state == EIO_CLOSING)
+        s->transport->ops->finish(s->transport, reason);
+}
+
+void eio_session_drained(struct eio_session *s)
+{
+    set_state(s, EIO_CLOSED);
+    leave_table(s);
+    set_transport(s, NULL);
+    s->table->on_gone(s->table);
+}
+
+struct eio_transport *eio_session_switch(struct eio_session *s, struct eio_transport *t)
+{
+    struct eio_transport *old = s->transport;
+
+    set_transport(s, t);
+    s->table->stats.n_upgraded++;
+    log_debug(net_loop_log(s->table->loop), "session=%u transport=%s", s->number,
+              t->ops->name);
+    return old;
+}
+
+static void deliver(struct eio_session *s, bool text, struct sio_slice msg)
+{
+    s->table->stats.messages_in++;
+    s->table->stats.bytes_in += msg.len;
+    if (s->ops)
+        s->ops->on_message(s, text, msg, s->user);
+}
+
+static int receive_message(struct eio_session *s, const struct eio_packet *p,
+                           struct sio_buf *buf)
+{
+    struct sio_slice msg = {buf, (const uint8_t *)p->data.ptr, p->data.len};
+    struct sio_buf *decoded = NULL;
+    int rv;
+
+    if (p->base64) {
+        rv = eio_packet_decode(p, &decoded);
+        if (rv < 0)
+            return rv;
+        msg = sio_slice_of(decoded);
+    }
+    deliver(s, !p->base64, msg);
+    sio_buf_unref(decoded);
+    return SIO_OK;
+}
+
+int eio_session_receive(struct eio_session *s, const struct eio_packet *p,
+                        struct sio_buf *buf)
+{
+    switch (p->type) {
+    case EIO_PACKET_MESSAGE:
+        return receive_message(s, p, buf);
+    case EIO_PACKET_PONG:
+        return heartbeat_restart(s);
+    case EIO_PACKET_CLOSE:
+        eio_session_fail(s, EIO_CLOSE_TRANSPORT_CLOSE);
+        return SIO_OK;
+    case EIO_PACKET_UPGRADE:
+        return SIO_OK; /* outside a probe it has nothing to say */
+    case EIO_PACKET_OPEN:
+    case EIO_PACKET_PING:
+    case EIO_PACKET_NOOP:
+        return SIO_ERR_PROTOCOL; /* a server's words */
+    }
+    return SIO_ERR_PARSE;
+}
+
+void eio_session_receive_binary(struct eio_session *s, struct sio_slice bytes)
+{
+    deliver(s, false, bytes);
+}
+
+enum eio_close_reason eio_session_reason_of(int error)
+{
+    return error == SIO_ERR_PARSE ? EIO_CLOSE_PARSE_ERROR : EIO_CLOSE_TRANSPORT_ERROR;
+}
+
+/* The client would see a gap: the session ends, but not under the feet of who is sending. */
+static int doom(struct eio_session *s, int error)
+{
+    log_debug(net_loop_log(s->table->loop), "session=%u cannot queue: %s", s->number,
+              sio_strerror(error));
+    s->doomed = true;
+    net_loop_defer(s->table->loop, &s->turn_end);
+    return error;
+}
+
+static int enqueue(struct eio_session *s, struct eio_msg *msg)
+{
+    struct eio_sessions *table = s->table;
+    int rv = eio_queue_push(&s->queue, msg, table->max_queue_bytes,
+                            &table->stats.n_dropped);
+
+    if (rv != SIO_ERR_FULL || !s->transport->ops->writable(s->transport))
+        return rv;
+    /* A client that waits for data need not wait for the end of the turn. */
+    s->transport->ops->flush(s->transport);
+    if (s->state != EIO_OPEN)
+        return SIO_ERR_CLOSED;
+    return eio_queue_push(&s->queue, msg, table->max_queue_bytes, &table->stats.n_dropped);
+}
+
+int eio_session_send(struct eio_session *s, struct eio_msg *msg)
+{
+    struct eio_server_stats *stats = &s->table->stats;
+    struct eio_transport *t = s->transport;
+    int rv = SIO_ERR_AGAIN;
+
+    if (s->state != EIO_OPEN || s->doomed)
+        return SIO_ERR_CLOSED;
+    if (eio_queue_empty(&s->queue))
+        rv = t->ops->send(t, msg);
+    if (rv == SIO_ERR_AGAIN) {
+        if (msg->is_volatile && !t->ops->writable(t)) {
+            stats->n_dropped++;
+            return SIO_OK;
+        }
+        rv = enqueue(s, msg);
+        if (rv == SIO_OK && s->transport->ops->writable(s->transport))
+            net_loop_defer(s->table->loop, &s->turn_end);
+    }
+    if (rv == SIO_ERR_CLOSED)
+        return rv;
+    if (rv < 0)
+        return doom(s, rv);
+    stats->messages_out++;
+    stats->bytes_out += msg->bytes;
+    return SIO_OK;
+}
+
+size_t eio_session_pending(const struct eio_session *s)
+{
+    return s->queue.bytes + (s->transport ? s->transport->ops->pending(s->transport) : 0);
+}
+
+void eio_session_set_ops(struct eio_session *s, const struct eio_session_ops *ops,
+                         void *user)
+{
+    s->ops = ops;
+    s->user = user;
+}
+
+const struct eio_handshake *eio_session_handshake(const struct eio_session *s)
+{
+    return &s->handshake;
+}
+
+const char *eio_session_transport(const struct eio_session *s)
+{
+    return s->transport ? s->transport->ops->name : "";
+}
+
+uint32_t eio_session_number(const struct eio_session *s)
+{
+    return s->number;
+}

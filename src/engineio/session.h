@@ -1,0 +1,112 @@
+/*
+ * engineio/session.h - a session: its state, its queue, its heartbeat
+ *
+ *     OPENING -> OPEN -> CLOSING -> CLOSED
+ *
+ * The table below owns the sessions; a session that is CLOSED has left it and is
+ * freed at the end of the turn.  A session past its deadline is unknown, whether
+ * its timer has run or not.
+ */
+#ifndef ENGINEIO_SESSION_H
+#define ENGINEIO_SESSION_H
+
+#include "base/map.h"
+#include "base/random.h"
+#include "engineio/packet.h"
+#include "engineio/queue.h"
+#include "engineio/transport.h"
+#include "net/loop.h"
+
+enum eio_state { EIO_OPENING, EIO_OPEN, EIO_CLOSING, EIO_CLOSED };
+enum eio_upgrade { EIO_UPGRADE_NONE, EIO_UPGRADE_PROBING, EIO_UPGRADE_DONE };
+
+/* The sessions of a server, and what they share. */
+struct eio_sessions {
+    struct net_loop *loop;
+    struct map by_sid;
+    struct list open;       /* struct eio_session.link, state OPEN */
+    struct list closing;    /* the same, state CLOSING */
+    struct list lingering;  /* WebSockets that their sessions have left */
+    uint32_t last_number;
+    uint32_t ping_interval_ms;
+    uint32_t ping_timeout_ms;
+    uint32_t upgrade_timeout_ms;
+    size_t max_payload;
+    size_t max_queue_bytes;
+    struct eio_server_stats stats;
+
+    /* A session or lingering WebSocket has gone; to be looked at later (eio_sessions_idle), not in the call. */
+    void (*on_gone)(struct eio_sessions *table);
+};
+
+struct eio_probe;
+
+struct eio_session {
+    struct map_node node;
+    char sid[RANDOM_ID_LEN + 1];
+    bool pinged;  /* a ping is out */
+    bool doomed;  /* ends with this turn: its queue could not take a message */
+    uint32_t number;
+    enum eio_state state;
+    enum eio_upgrade upgrade;
+    struct list link;
+    struct eio_sessions *table;
+    struct eio_transport *transport; /* in charge; NULL before OPEN and when CLOSED */
+    struct eio_probe *probe;         /* while PROBING */
+    struct eio_queue queue;
+    const struct eio_session_ops *ops;
+    void *user;
+    struct net_timer timer; /* next ping, or the deadline */
+    uint64_t deadline_ns;
+    struct net_task turn_end;
+    struct net_task reap;
+    struct sio_buf *request; /* copy of the opening request; see handshake.c */
+    uint32_t fields_at;      /* where its fields begin */
+    struct eio_handshake handshake;
+};
+
+/* The caller sets the numbers before the first session. */
+void eio_sessions_init(struct eio_sessions *table, struct net_loop *loop);
+void eio_sessions_fini(struct eio_sessions *table);
+bool eio_sessions_idle(const struct eio_sessions *table);
+
+/* Borrowed; NULL: unknown, or past its deadline (then it has ended). */
+struct eio_session *eio_sessions_find(struct eio_sessions *table, struct sio_str sid);
+
+/* A new one, OPENING, its heartbeat counted from now.  NULL: out of memory. */
+struct eio_session *eio_session_new(struct eio_sessions *table);
+
+/* Its open packet, with the type character.  can_upgrade: offered. */
+void eio_session_write_open(const struct eio_session *s, bool can_upgrade, struct wbuf *w);
+
+/* OPENING -> OPEN, with its first transport (moved). */
+void eio_session_opened(struct eio_session *s, struct eio_transport *t);
+
+/* OPENING -> CLOSED: nobody has heard of it. */
+void eio_session_discard(struct eio_session *s);
+
+/*
+ * A packet that the transport in charge received; buf keeps its bytes alive, or NULL.
+ * SIO_OK (the session may have ended); SIO_ERR_PARSE, SIO_ERR_PROTOCOL, SIO_ERR_NOMEM: the
+ * caller is to fail the session.
+ */
+int eio_session_receive(struct eio_session *s, const struct eio_packet *p,
+                        struct sio_buf *buf);
+void eio_session_receive_binary(struct eio_session *s, struct sio_slice bytes);
+
+/* The reason to fail a session for, from an error of eio_session_receive. */
+enum eio_close_reason eio_session_reason_of(int error);
+
+/*
+ * Ends at once: the client is told if its transport can do so now; what is queued is dropped.
+ * Harmless when the session has ended.
+ */
+void eio_session_fail(struct eio_session *s, enum eio_close_reason reason);
+
+/* Called by a transport's finish, when the close packet is out: s forgets it, and it ends itself. */
+void eio_session_drained(struct eio_session *s);
+
+/* The session moves to another transport; what is queued goes there.  Returns the old one, moved to the caller. */
+struct eio_transport *eio_session_switch(struct eio_session *s, struct eio_transport *t);
+
+#endif

@@ -1,0 +1,276 @@
+#include <config.h>
+
+#include "engineio/transport.h"
+
+#include "base/list.h"
+#include "base/mem.h"
+#include "engineio/probe.h"
+#include "engineio/session.h"
+#include "http/websocket.h"
+
+struct websocket {
+    struct eio_transport base;
+    struct ws *ws; /* NULL: has closed */
+    struct eio_sessions *table;
+    struct list lingering; /* in the table, once the session has left */
+};
+
+static struct websocket *websocket_of(struct eio_transport *t)
+{
+    return container_of(t, struct websocket, base);
+}
+
+static const struct websocket *const_websocket_of(const struct eio_transport *t)
+{
+    return (const struct websocket *)(const void *)t;
+}
+
+static bool is_probed(const struct websocket *w)
+{
+    return w->base.session->transport != &w->base;
+}
+
+static void on_message(struct ws *ws, bool text, struct sio_slice msg, void *user)
+{
+    struct websocket *w = user;
+    struct eio_session *s = w->base.session;
+    struct sio_str str = {(const char *)msg.ptr, msg.len};
+    struct eio_packet packet;
+    int rv;
+
+    (void)ws;
+    if (!s)
+        return;
+    if (is_probed(w)) {
+        eio_probe_frame(s, text, msg);
+        return;
+    }
+    if (s->state != EIO_OPEN)
+        return;
+    if (!text) {
+        eio_session_receive_binary(s, msg);
+        return;
+    }
+    rv = eio_packet_parse(str, &packet);
+    if (rv == SIO_OK)
+        rv = eio_session_receive(s, &packet, msg.buf);
+    if (rv < 0)
+        eio_session_fail(s, eio_session_reason_of(rv));
+}
+
+static void on_drain(struct ws *ws, void *user)
+{
+    struct websocket *w = user;
+
+    (void)ws;
+    if (w->base.session && !is_probed(w))
+        eio_websocket_ops.flush(&w->base);
+}
+
+/* A violation that our side had to answer is an error; all else, the peer's end. */
+static enum eio_close_reason reason_of(int code)
+{
+    switch (code) {
+    case WS_CLOSE_PROTOCOL:
+    case WS_CLOSE_UTF8:
+    case WS_CLOSE_POLICY:
+    case WS_CLOSE_TOO_BIG:
+    case WS_CLOSE_INTERNAL:
+        return EIO_CLOSE_TRANSPORT_ERROR;
+    default:
+        return EIO_CLOSE_TRANSPORT_CLOSE;
+    }
+}
+
+static void on_close(struct ws *ws, int code, void *user)
+{
+    struct websocket *w = user;
+    struct eio_session *s = w->base.session;
+    struct eio_sessions *table = w->table;
+
+    (void)ws;
+    w->ws = NULL;
+    if (!s) {
+        list_remove(&w->lingering);
+        mem_free(w);
+        table->on_gone(table);
+    } else if (is_probed(w)) {
+        eio_probe_lost(s);
+        mem_free(w);
+    } else {
+        eio_session_fail(s, reason_of(code));
+    }
+}
+
+static const struct ws_ops ws_ops = {
+    .on_message = on_message,
+    .on_drain = on_drain,
+    .on_close = on_close,
+};
+
+struct eio_transport *eio_websocket_new(struct eio_session *s, struct http_request *r)
+{
+    struct ws_options opts = {.max_message = s->table->max_payload};
+    struct websocket *w = mem_new(struct websocket);
+
+    if (!w) {
+        http_reply_close(r);
+        http_reply_error(r, 500, "Out of memory");
+        return NULL;
+    }
+    w->base.ops = &eio_websocket_ops;
+    w->base.session = s;
+    w->table = s->table;
+    list_init(&w->lingering);
+    w->ws = ws_accept(r, NULL, &opts, &ws_ops, w);
+    if (!w->ws) {
+        mem_free(w);
+        return NULL;
+    }
+    return &w->base;
+}
+
+int eio_websocket_packet(struct eio_transport *t, struct sio_str packet)
+{
+    struct sio_slice s = {NULL, (const uint8_t *)packet.ptr, packet.len};
+
+    return ws_send(websocket_of(t)->ws, WS_TEXT, &s, 1);
+}
+
+/* The session leaves w to its connection, which still has to end. */
+static void leave(struct websocket *w)
+{
+    w->base.session = NULL;
+    list_append(&w->table->lingering, &w->lingering);
+}
+
+static bool websocket_writable(const struct eio_transport *t)
+{
+    return !ws_full(const_websocket_of(t)->ws) && eio_queue_empty(&t->session->queue);
+}
+
+/* The path of a broadcast: a reference to each slice, and nothing else. */
+static int websocket_send(struct eio_transport *t, struct eio_msg *msg)
+{
+    struct ws *ws = websocket_of(t)->ws;
+    const struct sio_slice *frames;
+    size_t n;
+
+    if (ws_full(ws))
+        return SIO_ERR_AGAIN;
+    frames = eio_msg_frames(msg, 0, &n);
+    return ws_send_frames(ws, frames, n);
+}
+
+/* Moves messages to the connection: until it is full, or all of them. */
+static int move_queue(struct websocket *w, bool all)
+{
+    struct eio_queue *q = &w->base.session->queue;
+    struct eio_msg *msg;
+    uint32_t part;
+
+    while ((all || !ws_full(w->ws)) && (msg = eio_queue_front(q, &part))) {
+        size_t n;
+        const struct sio_slice *frames = eio_msg_frames(msg, part, &n);
+        int rv = ws_send_frames(w->ws, frames, n);
+
+        if (rv < 0)
+            return rv;
+        eio_queue_sent(q, msg->n_parts - part);
+    }
+    return SIO_OK;
+}
+
+static void websocket_flush(struct eio_transport *t)
+{
+    if (move_queue(websocket_of(t), false) < 0)
+        eio_session_fail(t->session, EIO_CLOSE_TRANSPORT_ERROR);
+}
+
+/* A ping does not wait behind the queue: its answer says that the peer is alive. */
+static void websocket_ping(struct eio_transport *t)
+{
+    static const uint8_t frame[] = {0x80 | WS_TEXT, 1, '0' + EIO_PACKET_PING};
+    struct sio_slice s = {NULL, frame, sizeof(frame)};
+
+    if (ws_send_frames(websocket_of(t)->ws, &s, 1) < 0)
+        eio_session_fail(t->session, EIO_CLOSE_TRANSPORT_ERROR);
+}
+
+static int close_code(enum eio_close_reason reason)
+{
+    switch (reason) {
+    case EIO_CLOSE_TRANSPORT_CLOSE:
+    case EIO_CLOSE_FORCED:
+        return WS_CLOSE_NORMAL;
+    case EIO_CLOSE_SHUTDOWN:
+        return WS_CLOSE_GOING_AWAY;
+    case EIO_CLOSE_TRANSPORT_ERROR:
+    case EIO_CLOSE_PARSE_ERROR:
+        return WS_CLOSE_PROTOCOL;
+    case EIO_CLOSE_PING_TIMEOUT:
+        return WS_CLOSE_INTERNAL;
+    }
+    return WS_CLOSE_NORMAL;
+}
+
+static void websocket_close(struct eio_transport *t, enum eio_close_reason reason)
+{
+    struct websocket *w = websocket_of(t);
+
+    if (!w->ws) {
+        mem_free(w);
+        return;
+    }
+    leave(w);
+    ws_close(w->ws, close_code(reason), NULL);
+}
+
+/* The connection has its own deadline for a peer that does not read: the session can go at once. */
+static void websocket_finish(struct eio_transport *t, enum eio_close_reason reason)
+{
+    struct eio_session *s = t->session;
+
+    if (move_queue(websocket_of(t), true) < 0) {
+        eio_session_fail(s, reason);
+        return;
+    }
+    eio_session_drained(s);
+    websocket_close(t, reason);
+}
+
+static void websocket_abort(struct eio_transport *t)
+{
+    struct websocket *w = websocket_of(t);
+
+    leave(w);
+    ws_abort(w->ws);
+}
+
+static size_t websocket_pending(const struct eio_transport *t)
+{
+    const struct websocket *w = const_websocket_of(t);
+
+    return w->ws ? ws_pending(w->ws) : 0;
+}
+
+const struct eio_transport_ops eio_websocket_ops = {
+    .name = "websocket",
+    .writable = websocket_writable,
+    .send = websocket_send,
+    .flush = websocket_flush,
+    .ping = websocket_ping,
+    .finish = websocket_finish,
+    .close = websocket_close,
+    .abort = websocket_abort,
+    .pending = websocket_pending,
+};
+
+void eio_websocket_cut_lingering(struct eio_sessions *table)
+{
+    while (!list_empty(&table->lingering)) {
+        struct websocket *w = container_of(table->lingering.next, struct websocket, lingering);
+
+        ws_abort(w->ws);
+    }
+}
