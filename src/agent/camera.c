@@ -243,11 +243,16 @@ void *agent_camera_data(const struct agent_camera *c)
     return c->data;
 }
 
+void agent_camera_cancel(struct agent_camera *c)
+{
+    atomic_store(&c->cancel, true);
+}
+
 void agent_camera_stop(struct agent_camera *c)
 {
     if (!c->started)
         return;
-    atomic_store(&c->cancel, true);
+    agent_camera_cancel(c);
     pthread_mutex_lock(&c->mutex);
     c->ending = true;
     pthread_cond_signal(&c->wake);

@@ -55,6 +55,9 @@ const char *agent_camera_id(const struct agent_camera *c);
 void agent_camera_set_data(struct agent_camera *c, void *data);
 void *agent_camera_data(const struct agent_camera *c);
 
+/* Lets a round under way end soon and be forgotten; for all cameras before the first stop. */
+void agent_camera_cancel(struct agent_camera *c);
+
 /*
  * Ends the thread and waits for it (a round under way ends within some 100 ms, save in
  * the system's resolver).  Then agent_camera_free, once the loop can call no more:
