@@ -26,7 +26,7 @@ rank() {
 layer_of() {
     case $1 in
     '<sioc/error.h>' | '<sioc/bytes.h>') echo base ;;
-    '<sioc/loop.h>') echo net ;;
+    '<sioc/loop.h>') echo base ;; # the levels of the log are declared there
     '<sioc/engineio.h>') echo engineio ;;
     '<sioc/'*) echo socketio ;;
     '"'*/*) echo "${1#\"}" | cut -d/ -f1 ;;
