@@ -22,14 +22,19 @@ extern "C" {
 
 struct sio_message;
 
-/* An event with no arguments so far.  NULL when out of memory.  Caller frees. */
+/*
+ * An event with no arguments so far.  The first time that it is sent it is encoded and ends
+ * growing: more arguments are then refused with SIO_ERR_INVAL.  NULL when out of memory.  The caller
+ * frees.
+ */
 SIOC_API struct sio_message *sio_message_new(const char *event);
 SIOC_API void sio_message_free(struct sio_message *m); /* NULL is allowed */
 
 /*
  * Each adds one argument.  A failure (out of memory, cJSON that cannot be printed) is kept and
  * returned by whatever sends the message; so the results may be ignored.
- * Binary inside cJSON trees: see sio_message_add_binary.
+ * A tree is printed with numbers in their shortest form, at most 128 levels deep; its strings end at
+ * the first NUL, as cJSON's do.
  */
 SIOC_API int sio_message_add_json(struct sio_message *m, const cJSON *value);
 SIOC_API int sio_message_add_raw(struct sio_message *m, struct sio_str json); /* valid JSON, copied */
@@ -54,11 +59,18 @@ SIOC_API void sio_message_set_replace_key(struct sio_message *m, uint64_t key);
 /* An event or the answer to an ack, borrowed by the handler that gets it. */
 struct sio_event;
 
-SIOC_API struct sio_str sio_event_name(const struct sio_event *e); /* decoded; "" for an ack */
+/* Decoded; of an event whose name is a number, its digits; "" for an ack. */
+SIOC_API struct sio_str sio_event_name(const struct sio_event *e);
 SIOC_API size_t sio_event_n_args(const struct sio_event *e);
-/* The i-th argument as it arrived (placeholders included); ptr NULL past the end. */
-SIOC_API struct sio_str sio_event_arg(const struct sio_event *e, size_t i);
-/* A tree of it, owned by the event, made on first use.  NULL: past the end, out of memory. */
+/*
+ * The i-th argument as it arrived (placeholders included); ptr NULL past the end.  Cheap in any
+ * order for the first few, in ascending order for all.
+ */
+SIOC_API struct sio_str sio_event_arg(struct sio_event *e, size_t i);
+/*
+ * A tree of it, owned by the event, made on first use.  NULL: past the end, out of memory.  cJSON's
+ * strings end at the first NUL and its numbers are doubles; the raw text has all.
+ */
 SIOC_API const cJSON *sio_event_json(struct sio_event *e, size_t i);
 /*
  * The bytes of sub, a part of some argument's text, as a slice to hold: large messages are shared, not
@@ -67,10 +79,13 @@ SIOC_API const cJSON *sio_event_json(struct sio_event *e, size_t i);
 SIOC_API struct sio_slice sio_event_slice(const struct sio_event *e, struct sio_str sub);
 SIOC_API size_t sio_event_n_attachments(const struct sio_event *e);
 SIOC_API struct sio_slice sio_event_attachment(const struct sio_event *e, size_t i);
-/* If the checked value is a placeholder object, its attachment's index; else -1. */
+/* If value, an argument or a part of one, is a placeholder, its attachment's index; else -1. */
 SIOC_API int sio_event_placeholder(const struct sio_event *e, struct sio_str value);
 
-/* Adds all arguments from the first one on to m, attachments included: a relay. */
+/*
+ * Adds all arguments from the first one on to m, attachments included: a relay.  Large
+ * text and attachments are referenced, nothing is parsed again.
+ */
 SIOC_API int sio_message_add_event(struct sio_message *m, const struct sio_event *e, size_t first);
 
 /*

@@ -1,0 +1,40 @@
+/*
+ * socketio/ack.h - the answers that a socket waits for
+ *
+ * Each is told exactly once: answered, timed out, or ended with its socket.
+ */
+#ifndef SOCKETIO_ACK_H
+#define SOCKETIO_ACK_H
+
+#include <sioc/message.h>
+
+#include "base/list.h"
+
+/* Answers that one socket may wait for. */
+#define SIO_ACKS_MAX 4096
+
+struct sio_acks {
+    struct list waiting; /* by id, lowest first */
+    uint64_t next_id;
+    uint32_t n;
+};
+
+void sio_acks_init(struct sio_acks *acks);
+
+/*
+ * Waits for one more answer; its id is in *id.  timeout_ms 0: for ever.  SIO_OK, SIO_ERR_NOMEM,
+ * SIO_ERR_FULL.  cb is not called before this returns.
+ */
+int sio_acks_add(struct sio_acks *acks, struct net_loop *loop, uint32_t timeout_ms,
+                 sio_ack_cb cb, void *user, uint64_t *id);
+
+/* The packet with this id could not be sent: forgets it without a call. */
+void sio_acks_drop(struct sio_acks *acks, uint64_t id);
+
+/* An answer has come.  False: nobody waits for it. */
+bool sio_acks_answer(struct sio_acks *acks, uint64_t id, struct sio_event *e);
+
+/* The socket has ended: tells all that wait, with SIO_ERR_CLOSED.  Nothing may be added any more. */
+void sio_acks_end(struct sio_acks *acks);
+
+#endif

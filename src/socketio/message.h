@@ -1,0 +1,23 @@
+/*
+ * socketio/message.h - the inside of sio_message: an event on its way out
+ *
+ * Small text gathers in one buf; large bytes stay where they are and are remembered
+ * with the place where they belong.  The first encoding ends the building.
+ */
+#ifndef SOCKETIO_MESSAGE_H
+#define SOCKETIO_MESSAGE_H
+
+#include <sioc/message.h>
+
+#include "socketio/packet.h"
+
+/*
+ * The message as a packet: type SIO_PACKET_EVENT, or SIO_PACKET_ACK (without the event's name),
+ * with attachments their binary forms.  m NULL: no arguments.  An event without id is encoded
+ * once for a namespace, later calls give the same.  The caller owns *out.  SIO_OK,
+ * SIO_ERR_NOMEM, or what went wrong when arguments were added.
+ */
+int sio_message_encode(struct sio_message *m, enum sio_packet_type type, struct sio_str nsp,
+                       bool has_id, uint64_t id, struct eio_msg **out);
+
+#endif
