@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 
+#include <float.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -694,8 +695,11 @@ static int shortest_digits(double d, char digits[18], int *exp)
     char text[32];
     int n = 0;
 
-    /* 15 digits survive the way through a double, so with zeros off they are the shortest. */
-    for (int precision = 15; precision <= 17; precision++) {
+    /*
+     * 15 digits survive the way through a double, so with zeros off they are the
+     * shortest; the smallest numbers have fewer to begin with.
+     */
+    for (int precision = d < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
         snprintf(text, sizeof(text), "%.*e", precision - 1, d);
         if (strtod(text, NULL) == d)
             break;
