@@ -19,7 +19,8 @@ struct http_request;
 
 enum http_method {
     HTTP_DELETE = 1 << 0,
-    HTTP_GET = 1 << 1, /* includes HEAD; the body of a HEAD's reply is left out for you */
+    HTTP_GET =
+        1 << 1, /* includes HEAD; the body of a HEAD's reply is left out for you */
     HTTP_HEAD = 1 << 2,
     HTTP_OPTIONS = 1 << 3,
     HTTP_PATCH = 1 << 4,
@@ -35,16 +36,19 @@ enum http_method {
  */
 struct http_cors {
     bool enabled;
-    bool credentials;              /* Access-Control-Allow-Credentials: true */
-    const char *const *origins;    /* NULL-terminated; NULL: any (reflected, with Vary; `*` without Origin) */
+    bool credentials; /* Access-Control-Allow-Credentials: true */
+    const char *const *
+        origins; /* NULL-terminated; NULL: any (reflected, with Vary; `*` without Origin) */
     uint32_t max_age_s;
 };
 
 struct http_server_options {
-    uint32_t max_head_bytes;   /* request line and fields; 0: 16 KiB; above: 431 (line: 414) */
-    uint32_t max_fields;       /* 0: 100; above: 431 */
-    uint32_t head_timeout_ms;  /* first byte of a head to its end; 0: 10 s; then 408 */
-    uint32_t body_timeout_ms;  /* without progress, and for each started 64 KiB; 0: 20 s */
+    uint32_t
+        max_head_bytes; /* request line and fields; 0: 16 KiB; above: 431 (line: 414) */
+    uint32_t max_fields;      /* 0: 100; above: 431 */
+    uint32_t head_timeout_ms; /* first byte of a head to its end; 0: 10 s; then 408 */
+    uint32_t
+        body_timeout_ms; /* without progress, and for each started 64 KiB; 0: 20 s */
     uint32_t idle_timeout_ms;  /* keep-alive between requests; 0: 75 s */
     uint32_t write_timeout_ms; /* reply bytes waiting without any progress; 0: 60 s */
     struct http_cors cors;     /* for routes that have none of their own, 404, 405 */
@@ -83,9 +87,10 @@ struct http_handler {
      */
     void (*on_abort)(struct http_request *r, void *user);
 
-    size_t max_body;              /* above: 413 (as soon as announced or counted); 0: no body is taken */
+    size_t
+        max_body; /* above: 413 (as soon as announced or counted); 0: no body is taken */
     const struct http_cors *cors; /* NULL: the server's */
-    bool raw_options;             /* OPTIONS reaches the handler (no automatic preflight) */
+    bool raw_options; /* OPTIONS reaches the handler (no automatic preflight) */
 };
 
 /*
@@ -100,16 +105,20 @@ int http_server_route(struct http_server *s, unsigned methods, const char *patte
 /* Of a request.  All text is borrowed and lives as long as the request. */
 enum http_method http_request_method(const struct http_request *r);
 bool http_request_is_head(const struct http_request *r);
-struct sio_str http_request_path(const struct http_request *r);  /* as sent, without query */
-struct sio_str http_request_query(const struct http_request *r); /* as sent, without '?' */
-struct sio_str http_request_param(const struct http_request *r, unsigned i); /* i-th ':' decoded */
+struct sio_str
+http_request_path(const struct http_request *r); /* as sent, without query */
+struct sio_str
+http_request_query(const struct http_request *r); /* as sent, without '?' */
+struct sio_str http_request_param(const struct http_request *r,
+                                  unsigned i); /* i-th ':' decoded */
 /* A field's value, case of name ignored; several are joined by ", ".  ptr NULL: none. */
 struct sio_str http_request_field(const struct http_request *r, const char *name);
 /* All fields in order; false past the end. */
 bool http_request_field_at(const struct http_request *r, size_t i, struct sio_str *name,
                            struct sio_str *value);
 /* Of the query: decoded value of the last parameter of that name; false: not there. */
-bool http_request_query_get(struct http_request *r, const char *name, struct sio_str *value);
+bool http_request_query_get(struct http_request *r, const char *name,
+                            struct sio_str *value);
 /* The body; a slice that may be held. */
 struct sio_slice http_request_body(const struct http_request *r);
 bool http_request_wants_upgrade(const struct http_request *r, const char *protocol);
@@ -139,8 +148,8 @@ void http_reply_close(struct http_request *r);
 /* Ending: a whole body made of slices (references are taken).  type NULL: no Content-Type. */
 int http_reply(struct http_request *r, int status, const char *type,
                const struct sio_slice *body, size_t n);
-int http_reply_bytes(struct http_request *r, int status, const char *type, const void *p,
-                     size_t len);
+int http_reply_bytes(struct http_request *r, int status, const char *type,
+                     const void *p, size_t len);
 
 /* Ending: JSON error {"success":false,"error":text}. */
 int http_reply_error(struct http_request *r, int status, const char *text);

@@ -54,7 +54,8 @@ const char *ws_handshake_check(const struct http_request *r, int *status);
  * The bytes behind the head are handled before the loop waits again, never in this call.
  */
 struct ws *ws_accept(struct http_request *r, const char *extra_fields,
-                     const struct ws_options *opts, const struct ws_ops *ops, void *user);
+                     const struct ws_options *opts, const struct ws_ops *ops,
+                     void *user);
 
 /* Client: takes an open connection after its 101; rest are bytes that came behind the head. */
 struct ws *ws_client_new(struct net_conn *c, struct sio_str rest,
@@ -75,7 +76,8 @@ size_t ws_frame_head(uint8_t out[WS_HEAD_MAX], enum ws_opcode opcode, uint64_t l
 int ws_send_frames(struct ws *ws, const struct sio_slice *slices, size_t n);
 
 /* Queues one message; a client masks a copy. */
-int ws_send(struct ws *ws, enum ws_opcode opcode, const struct sio_slice *slices, size_t n);
+int ws_send(struct ws *ws, enum ws_opcode opcode, const struct sio_slice *slices,
+            size_t n);
 
 bool ws_full(const struct ws *ws);
 size_t ws_pending(const struct ws *ws);
