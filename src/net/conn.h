@@ -9,6 +9,7 @@
 #define NET_CONN_H
 
 #include <stdbool.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <sioc/bytes.h>
@@ -18,12 +19,24 @@
 
 struct net_conn;
 
-/* Address and port as text, `192.0.2.7` / `2001:db8::1`, no brackets. */
-#define NET_ADDR_SIZE 64
+/* An Internet address and port.  IPv4 in IPv6 (::ffff:a.b.c.d) is kept as IPv4. */
 struct net_addr {
-    struct sockaddr_storage sa;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    };
     socklen_t len;
 };
+
+/* False if host is no numeric address. */
+bool net_addr_parse(const char *host, uint16_t port, struct net_addr *out);
+
+/* From what the kernel gives; another family becomes an address without a name. */
+void net_addr_set(struct net_addr *a, const struct sockaddr *sa, socklen_t len);
+
+/* The address as text, `192.0.2.7` / `2001:db8::1`, no brackets, no port. */
+#define NET_ADDR_SIZE 64
 void net_addr_format(const struct net_addr *a, char out[NET_ADDR_SIZE]);
 uint16_t net_addr_port(const struct net_addr *a);
 
@@ -44,8 +57,8 @@ struct net_conn_ops {
     void (*on_drain)(struct net_conn *c, void *user);
 
     /*
-     * The peer sends no more (FIN, or TLS close_notify); also seen while paused.  Called at
-     * most once.  NULL: the connection is closed as by net_conn_abort, SIO_ERR_CLOSED.
+     * The peer sends no more (FIN, or TLS close_notify); also seen while paused, and then
+     * maybe before bytes that still wait to be read.  Called at most once.  NULL: the connection is closed as by net_conn_abort, SIO_ERR_CLOSED.
      */
     void (*on_eof)(struct net_conn *c, void *user);
 
@@ -96,8 +109,10 @@ void net_conn_pause(struct net_conn *c);
 void net_conn_resume(struct net_conn *c);
 
 /*
- * Sends what is queued, then FIN (TLS: close_notify), then waits up to linger_ms
- * for the peer's FIN, reading and dropping (so that the last bytes are not lost to a reset).
+ * Sends what is queued (30 s at most), then FIN (TLS: close_notify), then waits up to
+ * linger_ms for the peer's FIN, reading and dropping, so that the last bytes are not lost
+ * to a reset.  A connection that is not open yet ends at once: on_close runs before this
+ * returns.
  */
 void net_conn_close(struct net_conn *c, uint32_t linger_ms);
 
@@ -106,7 +121,7 @@ void net_conn_abort(struct net_conn *c, int error);
 
 /*
  * One general deadline for whoever owns the connection at present: when it passes,
- * the connection ends with SIO_ERR_TIMEOUT.  0: none.
+ * the connection ends with SIO_ERR_TIMEOUT.  0: none.  net_conn_close replaces it.
  */
 int net_conn_deadline(struct net_conn *c, uint32_t ms);
 
