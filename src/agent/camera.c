@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define STACK_BYTES (1024 * 1024)
+#define STACK_BYTES     (1024 * 1024)
 #define ERROR_MAX_BYTES 4096
 
 struct agent_camera {
@@ -53,8 +53,9 @@ static uint64_t now_ms(void)
     return clock_mono_ns() / 1000000;
 }
 
-static enum agent_outcome try_attempt(struct agent_camera *c, const struct agent_plan *plan,
-                                      int attempt, struct agent_result *r)
+static enum agent_outcome try_attempt(struct agent_camera *c,
+                                      const struct agent_plan *plan, int attempt,
+                                      struct agent_result *r)
 {
     const struct agent_endpoint *e =
         &c->source.endpoints[c->source.attempts[attempt].endpoint];
@@ -67,7 +68,8 @@ static enum agent_outcome try_attempt(struct agent_camera *c, const struct agent
     enum agent_outcome outcome;
 
     if (e->service != AGENT_SERVICE_TEST && !agent_plan_is_proven(plan, attempt)) {
-        capture.deadline_ns = clock_mono_ns() + AGENT_PROBE_TIMEOUT_MS * UINT64_C(1000000);
+        capture.deadline_ns =
+            clock_mono_ns() + AGENT_PROBE_TIMEOUT_MS * UINT64_C(1000000);
         outcome = agent_probe(&capture, &r->why);
         if (outcome != AGENT_PICTURE)
             return outcome;
@@ -161,7 +163,8 @@ static int start_thread(struct agent_camera *c)
     return rv;
 }
 
-struct agent_camera *agent_camera_new(struct net_loop *loop, struct agent_source *source,
+struct agent_camera *agent_camera_new(struct net_loop *loop,
+                                      struct agent_source *source,
                                       const struct agent_camera_options *opts,
                                       struct sio_diag *diag)
 {

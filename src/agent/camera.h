@@ -33,7 +33,8 @@ struct agent_camera_options {
 };
 
 /* Starts the thread.  source is moved, also on failure.  NULL with diag. */
-struct agent_camera *agent_camera_new(struct net_loop *loop, struct agent_source *source,
+struct agent_camera *agent_camera_new(struct net_loop *loop,
+                                      struct agent_source *source,
                                       const struct agent_camera_options *opts,
                                       struct sio_diag *diag);
 

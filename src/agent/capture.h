@@ -17,13 +17,13 @@
 #include "agent/jpeg.h"
 
 enum agent_outcome {
-    AGENT_PICTURE,     /* the only good one */
-    AGENT_SILENT,      /* no such host, or nothing answers there */
-    AGENT_CLOSED,      /* the host is there, the port is not open */
-    AGENT_TIMEOUT,     /* connected, but no picture before the deadline */
-    AGENT_REFUSED,     /* 401 or 403: it does not take the credentials */
-    AGENT_NO_PICTURE,  /* another status, or bytes that are no picture */
-    AGENT_CANCELLED,   /* the agent ends */
+    AGENT_PICTURE,    /* the only good one */
+    AGENT_SILENT,     /* no such host, or nothing answers there */
+    AGENT_CLOSED,     /* the host is there, the port is not open */
+    AGENT_TIMEOUT,    /* connected, but no picture before the deadline */
+    AGENT_REFUSED,    /* 401 or 403: it does not take the credentials */
+    AGENT_NO_PICTURE, /* another status, or bytes that are no picture */
+    AGENT_CANCELLED,  /* the agent ends */
     AGENT_NO_MEMORY,
 };
 
@@ -48,7 +48,7 @@ struct agent_capture {
 };
 
 struct capture_ops {
-    const char *name; /* "http", "rtsp", "test" */
+    const char *name;    /* "http", "rtsp", "test" */
     uint32_t timeout_ms; /* a fair time for one attempt */
 
     /*

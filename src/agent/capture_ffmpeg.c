@@ -15,10 +15,10 @@
 #include "base/mem.h"
 
 #define MAX_HTTP_BYTES (16 * 1024 * 1024)
-#define READ_CHUNK (32 * 1024)
-#define MAX_PIXELS (8192 * 8192)
-#define USER_AGENT "nuchub-agent"
-#define URL_SIZE 4096
+#define READ_CHUNK     (32 * 1024)
+#define MAX_PIXELS     (8192 * 8192)
+#define USER_AGENT     "nuchub-agent"
+#define URL_SIZE       4096
 
 /* One attempt; the interrupt callback gets it. */
 struct attempt {
@@ -65,8 +65,8 @@ static void add_encoded(struct wbuf *w, const char *s)
     for (; *s; s++) {
         uint8_t c = (uint8_t)*s;
 
-        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-            c == '-' || c == '.' || c == '_') {
+        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+            (c >= 'a' && c <= 'z') || c == '-' || c == '.' || c == '_') {
             wbuf_add_byte(w, c);
         } else {
             wbuf_add_byte(w, '%');
@@ -109,13 +109,19 @@ static enum agent_outcome outcome_of(const struct attempt *a, int rv)
 {
     switch (rv) {
     case AVERROR_HTTP_UNAUTHORIZED:
-    case AVERROR_HTTP_FORBIDDEN: return AGENT_REFUSED;
-    case AVERROR(ENOMEM): return AGENT_NO_MEMORY;
-    case AVERROR(ECONNREFUSED): return AGENT_CLOSED;
+    case AVERROR_HTTP_FORBIDDEN:
+        return AGENT_REFUSED;
+    case AVERROR(ENOMEM):
+        return AGENT_NO_MEMORY;
+    case AVERROR(ECONNREFUSED):
+        return AGENT_CLOSED;
     case AVERROR(EHOSTUNREACH):
-    case AVERROR(ENETUNREACH): return AGENT_SILENT;
-    case AVERROR(ETIMEDOUT): return AGENT_TIMEOUT;
-    default: break;
+    case AVERROR(ENETUNREACH):
+        return AGENT_SILENT;
+    case AVERROR(ETIMEDOUT):
+        return AGENT_TIMEOUT;
+    default:
+        break;
     }
     if (a->redirected)
         return AGENT_NO_PICTURE;
@@ -183,7 +189,8 @@ static int http_open(struct attempt *a, AVIOContext **io)
     av_dict_set(&opts, "icy", "0", 0);
     /* A camera is near; a proxy of the environment would get its credentials. */
     av_dict_set(&opts, "http_proxy", "none", 0);
-    rv = avio_open2(io, (const char *)sio_buf_data(url), AVIO_FLAG_READ, &interrupt, &opts);
+    rv = avio_open2(io, (const char *)sio_buf_data(url), AVIO_FLAG_READ, &interrupt,
+                    &opts);
     av_dict_free(&opts);
     forget_url(url);
     return rv;
@@ -201,7 +208,8 @@ static bool http_is_elsewhere(AVIOContext *io, const struct agent_target *t)
 
     if (av_opt_get(io, "location", AV_OPT_SEARCH_CHILDREN, &location) < 0 || !location)
         return false;
-    av_url_split(NULL, 0, NULL, 0, host, sizeof(host), &port, NULL, 0, (char *)location);
+    av_url_split(NULL, 0, NULL, 0, host, sizeof(host), &port, NULL, 0,
+                 (char *)location);
     explicit_bzero(location, strlen((char *)location));
     av_free(location);
     return strcmp(host, t->host) != 0;
@@ -246,8 +254,8 @@ static enum agent_outcome http_finish(const struct agent_capture *c, struct wbuf
     return outcome;
 }
 
-static enum agent_outcome http_take(const struct agent_capture *c, struct sio_buf **jpeg,
-                                    struct sio_diag *why)
+static enum agent_outcome http_take(const struct agent_capture *c,
+                                    struct sio_buf **jpeg, struct sio_diag *why)
 {
     struct attempt a = {.c = c};
     AVIOContext *io = NULL;
@@ -332,7 +340,8 @@ static int rtsp_find_video(const AVFormatContext *f)
     for (unsigned i = 0; i < f->nb_streams; i++) {
         const AVCodecParameters *par = f->streams[i]->codecpar;
 
-        if (par->codec_type == AVMEDIA_TYPE_VIDEO && avcodec_find_decoder(par->codec_id))
+        if (par->codec_type == AVMEDIA_TYPE_VIDEO &&
+            avcodec_find_decoder(par->codec_id))
             return (int)i;
     }
     return -1;
@@ -406,8 +415,8 @@ static int rtsp_read_frame(struct attempt *a, AVFrame *frame)
     return rv;
 }
 
-static enum agent_outcome rtsp_take(const struct agent_capture *c, struct sio_buf **jpeg,
-                                    struct sio_diag *why)
+static enum agent_outcome rtsp_take(const struct agent_capture *c,
+                                    struct sio_buf **jpeg, struct sio_diag *why)
 {
     struct attempt a = {.c = c};
     AVFrame *frame = av_frame_alloc();
@@ -424,7 +433,8 @@ static enum agent_outcome rtsp_take(const struct agent_capture *c, struct sio_bu
         av_frame_free(&frame);
     } else {
         /* The session has ended before the encoder's memory is needed. */
-        outcome = outcome_of_jpeg(agent_jpeg_encode_frame(frame, &c->limits, jpeg), why);
+        outcome =
+            outcome_of_jpeg(agent_jpeg_encode_frame(frame, &c->limits, jpeg), why);
     }
     current = NULL;
     return outcome;

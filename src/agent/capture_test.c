@@ -6,13 +6,13 @@
 #include "base/list.h"
 #include "base/mem.h"
 
-#define WIDTH 640
-#define HEIGHT 360
-#define CHROMA_WIDTH (WIDTH / 2)
+#define WIDTH         640
+#define HEIGHT        360
+#define CHROMA_WIDTH  (WIDTH / 2)
 #define CHROMA_HEIGHT (HEIGHT / 2)
-#define BARS_HEIGHT 224
-#define GLYPH_WIDTH 5
-#define GLYPH_HEIGHT 7
+#define BARS_HEIGHT   224
+#define GLYPH_WIDTH   5
+#define GLYPH_HEIGHT  7
 
 struct colour {
     uint8_t y;
@@ -141,8 +141,8 @@ static void draw(struct agent_image *im, const char *camera)
     draw_text(im, 16, BARS_HEIGHT + 84, 5, now);
 }
 
-static enum agent_outcome test_take(const struct agent_capture *c, struct sio_buf **jpeg,
-                                    struct sio_diag *why)
+static enum agent_outcome test_take(const struct agent_capture *c,
+                                    struct sio_buf **jpeg, struct sio_diag *why)
 {
     uint8_t *pixels = mem_alloc(WIDTH * HEIGHT * 3 / 2);
     struct agent_image im = {.width = WIDTH, .height = HEIGHT};

@@ -9,9 +9,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define ENV_FILE ".env"
-#define MAX_CAMERAS 256
-#define NAME_MAX_BYTES 128
+#define ENV_FILE        ".env"
+#define MAX_CAMERAS     256
+#define NAME_MAX_BYTES  128
 #define INTERVAL_MIN_MS 200
 #define INTERVAL_MAX_MS (24 * 60 * 60 * 1000)
 
@@ -65,11 +65,13 @@ const char *agent_config_usage(void)
            "  --server URL       the hub: http, https, ws or wss     SERVER_URL\n"
            "  --nuc-id NAME      this agent's name                   NUC_ID\n"
            "  --cameras LIST     address or NAME=URL, with commas    CAMARAS_IPS\n"
-           "  --interval SECONDS between pictures (30)               INTERVALO_SNAPSHOT\n"
+           "  --interval SECONDS between pictures (30)               "
+           "INTERVALO_SNAPSHOT\n"
            "  --ca-file FILE     trust these CAs, not the system's   NUCHUB_CA_FILE\n"
            "  --on-request WHICH cameras the hub may ask for: listed,\n"
            "                     private (listed and private networks;\n"
-           "                     the default), any                   NUCHUB_ON_REQUEST\n"
+           "                     the default), any                   "
+           "NUCHUB_ON_REQUEST\n"
            "  --transport WHICH  auto, upgrade, websocket, polling   NUCHUB_TRANSPORT\n"
            "  --log-level LEVEL  error, warn, info, debug            NUCHUB_LOG_LEVEL\n"
            "  --env-file FILE    instead of .env in this directory\n"
@@ -77,7 +79,8 @@ const char *agent_config_usage(void)
            "  --help, --version\n"
            "\n"
            "The name on the right is the environment variable.  Only there, or in the\n"
-           ".env file, are USUARIO_CAMARAS and CONTRASENA_CAMARAS, the login of cameras\n"
+           ".env file, are USUARIO_CAMARAS and CONTRASENA_CAMARAS, the login of "
+           "cameras\n"
            "that name none: a command line can be seen by every user of the machine.\n";
 }
 
@@ -88,7 +91,8 @@ static void free_secret(char *s)
     mem_free(s);
 }
 
-static int set_value(struct reader *r, enum key key, const char *text, const char *origin)
+static int set_value(struct reader *r, enum key key, const char *text,
+                     const char *origin)
 {
     struct value *v = &r->values[key];
     char *copy = mem_strndup(text, strlen(text));
@@ -165,9 +169,10 @@ static int read_flag(struct reader *r, int argc, char *const argv[], int *i)
         if (!keys[k].flag || !(value = flag_value(keys[k].flag, argc, argv, i)))
             continue;
         if (k == KEY_CAMERAS && strchr(value, '@'))
-            return sio_diag_set(r->diag, SIO_ERR_INVAL,
-                                "--cameras: a login does not belong on the command line, "
-                                "where every user can see it; use CAMARAS_IPS");
+            return sio_diag_set(
+                r->diag, SIO_ERR_INVAL,
+                "--cameras: a login does not belong on the command line, "
+                "where every user can see it; use CAMARAS_IPS");
         return set_value(r, (enum key)k, value, "command line");
     }
     value = flag_value("--env-file", argc, argv, i);
@@ -257,7 +262,8 @@ static int apply_choices(struct agent_config *c, const struct reader *r)
     }
     if ((text = r->values[KEY_TRANSPORT].text)) {
         if ((i = pick(text, transports, N_ELEMENTS(transports))) < 0)
-            return wrong(r, KEY_TRANSPORT, "is none of auto, upgrade, websocket, polling");
+            return wrong(r, KEY_TRANSPORT,
+                         "is none of auto, upgrade, websocket, polling");
         c->transports = (enum sio_client_transports)i;
     }
     if ((text = r->values[KEY_LOG_LEVEL].text)) {
@@ -361,8 +367,8 @@ static int apply_cameras(struct agent_config *c, const struct reader *r)
     return SIO_OK;
 }
 
-static int read_all(struct agent_config *c, struct reader *r, int argc, char *const argv[],
-                    char *const envp[])
+static int read_all(struct agent_config *c, struct reader *r, int argc,
+                    char *const argv[], char *const envp[])
 {
     struct value flags[N_KEYS];
     int rv = read_flags(r, c, argc, argv);

@@ -18,7 +18,12 @@ enum agent_on_request {
     AGENT_REQUEST_ANY,
 };
 
-enum agent_mode { AGENT_MODE_RUN, AGENT_MODE_CHECK, AGENT_MODE_HELP, AGENT_MODE_VERSION };
+enum agent_mode {
+    AGENT_MODE_RUN,
+    AGENT_MODE_CHECK,
+    AGENT_MODE_HELP,
+    AGENT_MODE_VERSION
+};
 
 struct agent_config {
     enum agent_mode mode;

@@ -4,8 +4,8 @@
 
 #include <link.h>
 #include <malloc.h>
-#include <stdint.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 

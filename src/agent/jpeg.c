@@ -8,7 +8,7 @@
 #include <libavutil/imgutils.h>
 #include <libswscale/swscale.h>
 
-#define MIN_WIDTH 160 /* below that a picture tells nothing */
+#define MIN_WIDTH  160 /* below that a picture tells nothing */
 #define MAX_PIXELS (8192 * 8192)
 
 static int error_of(int av_error)
@@ -43,12 +43,23 @@ static AVFrame *new_frame(uint32_t width, uint32_t height)
 static enum AVPixelFormat plain_format(enum AVPixelFormat format, bool *full_range)
 {
     switch ((int)format) {
-    case AV_PIX_FMT_YUVJ420P: *full_range = true; return AV_PIX_FMT_YUV420P;
-    case AV_PIX_FMT_YUVJ422P: *full_range = true; return AV_PIX_FMT_YUV422P;
-    case AV_PIX_FMT_YUVJ444P: *full_range = true; return AV_PIX_FMT_YUV444P;
-    case AV_PIX_FMT_YUVJ440P: *full_range = true; return AV_PIX_FMT_YUV440P;
-    case AV_PIX_FMT_YUVJ411P: *full_range = true; return AV_PIX_FMT_YUV411P;
-    default: return format;
+    case AV_PIX_FMT_YUVJ420P:
+        *full_range = true;
+        return AV_PIX_FMT_YUV420P;
+    case AV_PIX_FMT_YUVJ422P:
+        *full_range = true;
+        return AV_PIX_FMT_YUV422P;
+    case AV_PIX_FMT_YUVJ444P:
+        *full_range = true;
+        return AV_PIX_FMT_YUV444P;
+    case AV_PIX_FMT_YUVJ440P:
+        *full_range = true;
+        return AV_PIX_FMT_YUV440P;
+    case AV_PIX_FMT_YUVJ411P:
+        *full_range = true;
+        return AV_PIX_FMT_YUV411P;
+    default:
+        return format;
     }
 }
 
@@ -98,6 +109,14 @@ static int set_quality(AVCodecContext *enc, uint32_t quality)
     return 0;
 }
 
+static void close_encoder(AVCodecContext **enc)
+{
+    if (*enc)
+        av_freep(
+            &(*enc)->chroma_intra_matrix); /* FFmpeg 5.1 frees the other one only */
+    avcodec_free_context(enc);
+}
+
 static int open_encoder(AVCodecContext **out, const AVFrame *frame, uint32_t quality)
 {
     const AVCodec *codec = avcodec_find_encoder(AV_CODEC_ID_MJPEG);
@@ -121,7 +140,7 @@ static int open_encoder(AVCodecContext **out, const AVFrame *frame, uint32_t qua
         rv = avcodec_open2(enc, codec, &opts);
     av_dict_free(&opts);
     if (rv < 0)
-        avcodec_free_context(&enc);
+        close_encoder(&enc);
     else
         *out = enc;
     return rv;
@@ -145,7 +164,7 @@ static int encode(AVFrame *frame, uint32_t quality, struct sio_buf **out)
         if (!*out)
             rv = AVERROR(ENOMEM);
     }
-    avcodec_free_context(&enc);
+    close_encoder(&enc);
 free_packet:
     av_packet_free(&pkt);
     return rv < 0 ? error_of(rv) : SIO_OK;
@@ -214,12 +233,14 @@ int agent_jpeg_encode_frame(AVFrame *frame, const struct agent_jpeg_limits *limi
 }
 
 int agent_jpeg_encode_image(const struct agent_image *image,
-                            const struct agent_jpeg_limits *limits, struct sio_buf **out)
+                            const struct agent_jpeg_limits *limits,
+                            struct sio_buf **out)
 {
     AVFrame *f = new_frame(image->width, image->height);
-    const uint8_t *planes[4] = {image->plane[0], image->plane[1], image->plane[2], NULL};
-    int strides[4] = {(int)image->stride[0], (int)image->stride[1], (int)image->stride[2],
-                      0};
+    const uint8_t *planes[4] = {image->plane[0], image->plane[1], image->plane[2],
+                                NULL};
+    int strides[4] = {(int)image->stride[0], (int)image->stride[1],
+                      (int)image->stride[2], 0};
     int rv;
 
     if (!f)

@@ -10,9 +10,9 @@
 #include <sioc/bytes.h>
 
 struct agent_jpeg_limits {
-    uint32_t max_width;  /* pixels; wider pictures are scaled down */
-    uint32_t quality;    /* 1 to 100, with the meaning of the IJG library */
-    size_t max_bytes;    /* larger ones are made again, with less of both */
+    uint32_t max_width; /* pixels; wider pictures are scaled down */
+    uint32_t quality;   /* 1 to 100, with the meaning of the IJG library */
+    size_t max_bytes;   /* larger ones are made again, with less of both */
 };
 
 /* What stands in the frame header of a JPEG. */
@@ -45,14 +45,16 @@ struct agent_image {
 
 /* Encodes image within limits.  SIO_OK with *out owned by the caller, or an error. */
 int agent_jpeg_encode_image(const struct agent_image *image,
-                            const struct agent_jpeg_limits *limits, struct sio_buf **out);
+                            const struct agent_jpeg_limits *limits,
+                            struct sio_buf **out);
 
 /*
  * The same for a decoded frame of any pixel format.  The frame is moved: it is freed
  * as soon as its pixels are converted, to keep the peak low.
  */
 struct AVFrame;
-int agent_jpeg_encode_frame(struct AVFrame *frame, const struct agent_jpeg_limits *limits,
+int agent_jpeg_encode_frame(struct AVFrame *frame,
+                            const struct agent_jpeg_limits *limits,
                             struct sio_buf **out);
 
 /*

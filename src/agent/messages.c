@@ -8,9 +8,9 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-#define TEXT_MAX_BYTES (64 * 1024)
+#define TEXT_MAX_BYTES         (64 * 1024)
 #define SILENT_HUB_MAX_PAYLOAD 1000000
-#define PICTURE_MAX_BYTES (6 * 1024 * 1024)
+#define PICTURE_MAX_BYTES      (6 * 1024 * 1024)
 
 static void add_name(struct wbuf *w, const char *key, const char *value)
 {

@@ -136,19 +136,21 @@ static void write_closed(const struct agent_source *s, struct wbuf *w)
 {
     const struct agent_endpoint *e = &s->endpoints[s->n_endpoints - 1];
 
-    wbuf_addf(w,
-              "El puerto %u (%s) está cerrado en %s. Verifica configuración de la cámara.",
-              (unsigned)e->port, e->service == AGENT_SERVICE_HTTP ? "HTTP" : "RTSP", s->id);
+    wbuf_addf(
+        w, "El puerto %u (%s) está cerrado en %s. Verifica configuración de la cámara.",
+        (unsigned)e->port, e->service == AGENT_SERVICE_HTTP ? "HTTP" : "RTSP", s->id);
 }
 
 static void write_refused(const struct agent_plan *p, struct wbuf *w)
 {
     const char *user = agent_source_user(p->source);
 
-    wbuf_addf(w, "Error al capturar de %s: la cámara rechaza las credenciales (usuario: ",
+    wbuf_addf(w,
+              "Error al capturar de %s: la cámara rechaza las credenciales (usuario: ",
               p->source->id);
     wbuf_add_cstr(w, user[0] ? user : "ninguno");
-    wbuf_addf(w, "); próximo intento en %u min", (unsigned)((p->round.retry_ms + 59999) / 60000));
+    wbuf_addf(w, "); próximo intento en %u min",
+              (unsigned)((p->round.retry_ms + 59999) / 60000));
 }
 
 static void write_no_picture(const struct agent_source *s, struct wbuf *w)

@@ -18,7 +18,7 @@
 #include "agent/source.h"
 
 #define AGENT_REFUSED_FIRST_MS (10 * 60 * 1000)
-#define AGENT_REFUSED_MAX_MS (60 * 60 * 1000)
+#define AGENT_REFUSED_MAX_MS   (60 * 60 * 1000)
 
 /* Zeroed at the start. */
 struct agent_memory {

@@ -8,11 +8,11 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define HOST_MAX 255
+#define HOST_MAX       255
 #define PATH_MAX_BYTES 1024
-#define LOGIN_MAX 128
-#define HTTP_PORT 80
-#define RTSP_PORT 554
+#define LOGIN_MAX      128
+#define HTTP_PORT      80
+#define RTSP_PORT      554
 
 static const char *const http_paths[AGENT_PATHS_MAX] = {
     "/ISAPI/Streaming/channels/101/picture",
@@ -45,8 +45,8 @@ static bool is_host(struct sio_str s, bool v6)
         return false;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-                     (c >= 'A' && c <= 'Z');
+        bool alnum =
+            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 
         if (!alnum && c != '.' && !(v6 ? c == ':' : c == '-' || c == '_'))
             return false;
@@ -127,12 +127,13 @@ static int parse_url(struct sio_str text, struct url *u, struct sio_diag *diag)
 
     *u = (struct url){0};
     if (parse_scheme(&text, u) < 0)
-        return sio_diag_set(diag, SIO_ERR_PARSE,
-                            "the address does not begin with http://, rtsp:// or test://");
+        return sio_diag_set(
+            diag, SIO_ERR_PARSE,
+            "the address does not begin with http://, rtsp:// or test://");
     if (u->service == AGENT_SERVICE_TEST)
-        return text.len == 0 ? SIO_OK
-                             : sio_diag_set(diag, SIO_ERR_PARSE,
-                                            "nothing may follow test://");
+        return text.len == 0
+                   ? SIO_OK
+                   : sio_diag_set(diag, SIO_ERR_PARSE, "nothing may follow test://");
     for (slash = 0; slash < text.len; slash++)
         if (text.ptr[slash] == '/' || text.ptr[slash] == '?')
             break;
@@ -141,10 +142,12 @@ static int parse_url(struct sio_str text, struct url *u, struct sio_diag *diag)
     if (str_eq_cstr(u->path, "/"))
         u->path.len = 0;
     if (u->path.len > 0 && (u->path.ptr[0] != '/' || !is_path(u->path)))
-        return sio_diag_set(diag, SIO_ERR_PARSE, "the path in the address is not valid");
+        return sio_diag_set(diag, SIO_ERR_PARSE,
+                            "the path in the address is not valid");
     parse_login(&authority, u);
     if (parse_host(authority, u) < 0)
-        return sio_diag_set(diag, SIO_ERR_PARSE, "the host in the address is not valid");
+        return sio_diag_set(diag, SIO_ERR_PARSE,
+                            "the host in the address is not valid");
     return SIO_OK;
 }
 
@@ -233,7 +236,8 @@ static int add_endpoint(struct agent_source *s, const struct url *u, const char 
     e = &s->endpoints[s->n_endpoints++];
     e->service = u->service;
     if (parse_port(u->port, standard, &e->port) < 0)
-        return sio_diag_set(diag, SIO_ERR_PARSE, "the port in the address is not valid");
+        return sio_diag_set(diag, SIO_ERR_PARSE,
+                            "the port in the address is not valid");
     e->host = copy(u->host);
     if (u->path.len > 0 && !(e->path = copy(u->path)))
         return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
@@ -257,7 +261,8 @@ static int add_address(struct agent_source *s, struct sio_str text, const char *
     struct sio_str rest = text;
     struct url u = {.service = AGENT_SERVICE_HTTP};
     size_t colon = str_find(text, ':');
-    bool v6 = colon < text.len && memchr(text.ptr + colon + 1, ':', text.len - colon - 1);
+    bool v6 =
+        colon < text.len && memchr(text.ptr + colon + 1, ':', text.len - colon - 1);
     int rv;
 
     u.host = v6 ? text : str_cut(&rest, ':');
@@ -337,8 +342,8 @@ void agent_source_show(const struct agent_source *s, size_t i, struct wbuf *w)
         wbuf_add_cstr(w, "test://");
         return;
     }
-    wbuf_addf(w, "%s%s%s%s", service == AGENT_SERVICE_HTTP ? "http://" : "", v6 ? "[" : "",
-              t.host, v6 ? "]" : "");
+    wbuf_addf(w, "%s%s%s%s", service == AGENT_SERVICE_HTTP ? "http://" : "",
+              v6 ? "[" : "", t.host, v6 ? "]" : "");
     if (service == AGENT_SERVICE_RTSP || t.port != HTTP_PORT)
         wbuf_addf(w, ":%u", (unsigned)t.port);
     wbuf_add_cstr(w, t.path);

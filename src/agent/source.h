@@ -21,8 +21,8 @@
 #include "base/camera_list.h"
 
 #define AGENT_ENDPOINTS_MAX 4
-#define AGENT_PATHS_MAX 4
-#define AGENT_ATTEMPTS_MAX (AGENT_ENDPOINTS_MAX * AGENT_PATHS_MAX)
+#define AGENT_PATHS_MAX     4
+#define AGENT_ATTEMPTS_MAX  (AGENT_ENDPOINTS_MAX * AGENT_PATHS_MAX)
 
 struct agent_endpoint {
     enum agent_service service;

@@ -14,10 +14,10 @@
 #include "base/str.h"
 #include "net/loop.h"
 
-#define MAX_WIDTH 1920
-#define QUALITY 85
-#define MAX_GUESTS 8 /* cameras that are not in the list, asked for by the hub */
-#define MAX_WAITING 16
+#define MAX_WIDTH       1920
+#define QUALITY         85
+#define MAX_GUESTS      8 /* cameras that are not in the list, asked for by the hub */
+#define MAX_WAITING     16
 #define QUEUE_MAX_BYTES (32 * 1024 * 1024)
 
 /* What the uplink knows of a camera. */
@@ -85,7 +85,7 @@ static void answer_waiting(struct channel *ch)
 {
     struct waiting *w;
 
-    list_for_each(w, struct waiting, link, &ch->waiting) {
+    list_for_each (w, struct waiting, link, &ch->waiting) {
         list_remove(&w->link);
         sio_ack_send(w->ack, NULL);
         mem_free(w);
@@ -201,7 +201,7 @@ static struct channel *find_channel(struct agent_uplink *u, struct sio_str id)
 {
     struct channel *ch;
 
-    list_for_each(ch, struct channel, link, &u->channels)
+    list_for_each (ch, struct channel, link, &u->channels)
         if (str_eq_cstr(id, agent_camera_id(ch->camera)))
             return ch;
     return NULL;
@@ -212,7 +212,9 @@ static struct channel *add_channel(struct agent_uplink *u, struct agent_source *
                                    bool guest, struct sio_diag *diag)
 {
     struct agent_camera_options opts = {
-        .limits = {.max_width = MAX_WIDTH, .quality = QUALITY, .max_bytes = u->max_jpeg},
+        .limits = {.max_width = MAX_WIDTH,
+                   .quality = QUALITY,
+                   .max_bytes = u->max_jpeg},
         .on_result = on_result,
         .user = u,
     };
@@ -258,9 +260,9 @@ static bool make_room(struct agent_uplink *u)
 
     if (u->n_guests < MAX_GUESTS)
         return true;
-    list_for_each(ch, struct channel, link, &u->channels)
-        if (ch->guest && !agent_camera_is_busy(ch->camera) && !list_linked(&ch->ready) &&
-            (!oldest || ch->asked_ms < oldest->asked_ms))
+    list_for_each (ch, struct channel, link, &u->channels)
+        if (ch->guest && !agent_camera_is_busy(ch->camera) &&
+            !list_linked(&ch->ready) && (!oldest || ch->asked_ms < oldest->asked_ms))
             oldest = ch;
     if (!oldest)
         return false;
@@ -271,9 +273,12 @@ static bool make_room(struct agent_uplink *u)
 static bool is_allowed(const struct agent_uplink *u, const struct agent_source *source)
 {
     switch (u->config->on_request) {
-    case AGENT_REQUEST_ANY: return true;
-    case AGENT_REQUEST_LISTED: return false;
-    case AGENT_REQUEST_PRIVATE: return agent_source_is_private(source->endpoints[0].host);
+    case AGENT_REQUEST_ANY:
+        return true;
+    case AGENT_REQUEST_LISTED:
+        return false;
+    case AGENT_REQUEST_PRIVATE:
+        return agent_source_is_private(source->endpoints[0].host);
     }
     return false;
 }
@@ -307,7 +312,7 @@ static struct channel *add_guest(struct agent_uplink *u, struct sio_str id,
 /* --- what the hub sends ------------------------------------------------------------- */
 
 /* The name in {"ip": name}, decoded into w; len 0 if there is none. */
-static struct sio_str read_ip(const struct sio_event *e, struct wbuf *w)
+static struct sio_str read_ip(struct sio_event *e, struct wbuf *w)
 {
     struct sio_str arg = sio_event_arg(e, 0);
     struct sio_str ip;
@@ -337,7 +342,8 @@ static void wait_for_result(struct channel *ch, struct sio_event *e)
     ch->n_waiting++;
 }
 
-static void refuse_capture(struct agent_uplink *u, struct sio_str id, const char *reason)
+static void refuse_capture(struct agent_uplink *u, struct sio_str id,
+                           const char *reason)
 {
     char name[CAMERA_ID_MAX + 1];
     char text[256];
@@ -408,7 +414,7 @@ static void send_register(struct agent_uplink *u)
         emit(u, NULL);
         return;
     }
-    list_for_each(ch, struct channel, link, &u->channels)
+    list_for_each (ch, struct channel, link, &u->channels)
         if (!ch->guest)
             ids[n++] = agent_camera_id(ch->camera);
     emit(u, agent_message_register(u->config->nuc_id, ids, n, clock_wall_us()));
@@ -428,7 +434,7 @@ static void on_connect(struct sio_client_socket *s, void *user)
     log_info(log_of(u), "hub=%s connected transport=%s", u->hub,
              sio_client_transport(u->client));
     send_register(u);
-    list_for_each(ch, struct channel, link, &u->channels) {
+    list_for_each (ch, struct channel, link, &u->channels) {
         agent_camera_set_max_bytes(ch->camera, u->max_jpeg);
         if (ch->guest)
             continue;
@@ -443,7 +449,7 @@ static void leave(struct agent_uplink *u)
     struct channel *ch;
 
     u->joined = false;
-    list_for_each(ch, struct channel, link, &u->channels) {
+    list_for_each (ch, struct channel, link, &u->channels) {
         net_timer_stop(&ch->timer);
         list_remove(&ch->ready);
         agent_result_free(agent_camera_take(ch->camera));
@@ -471,8 +477,8 @@ static void on_connect_error(struct sio_client_socket *s, struct sio_str message
               (int)(message.len < 200 ? message.len : 200), message.ptr);
 }
 
-static void on_down(struct sio_client *c, int error, const char *why, uint32_t retry_in_ms,
-                    void *user)
+static void on_down(struct sio_client *c, int error, const char *why,
+                    uint32_t retry_in_ms, void *user)
 {
     struct agent_uplink *u = user;
 
@@ -534,7 +540,8 @@ static int make_channels(struct agent_uplink *u, struct sio_diag *diag)
     return SIO_OK;
 }
 
-struct agent_uplink *agent_uplink_new(struct net_loop *loop, struct agent_config *config,
+struct agent_uplink *agent_uplink_new(struct net_loop *loop,
+                                      struct agent_config *config,
                                       struct sio_diag *diag)
 {
     struct agent_uplink *u = mem_new(struct agent_uplink);
@@ -569,7 +576,8 @@ int agent_uplink_connect(struct agent_uplink *u)
     return sio_client_connect(u->client);
 }
 
-void agent_uplink_close(struct agent_uplink *u, void (*on_closed)(void *user), void *user)
+void agent_uplink_close(struct agent_uplink *u, void (*on_closed)(void *user),
+                        void *user)
 {
     u->closing = true;
     leave(u);
@@ -582,9 +590,9 @@ void agent_uplink_stop(struct agent_uplink *u)
 
     u->closing = true;
     leave(u);
-    list_for_each(ch, struct channel, link, &u->channels)
+    list_for_each (ch, struct channel, link, &u->channels)
         agent_camera_cancel(ch->camera);
-    list_for_each(ch, struct channel, link, &u->channels)
+    list_for_each (ch, struct channel, link, &u->channels)
         agent_camera_stop(ch->camera);
     if (u->client)
         sio_client_free(u->client);
@@ -597,7 +605,7 @@ void agent_uplink_free(struct agent_uplink *u)
 
     if (!u)
         return;
-    list_for_each(ch, struct channel, link, &u->channels)
+    list_for_each (ch, struct channel, link, &u->channels)
         free_channel(ch);
     sio_buf_unref(u->auth);
     mem_free(u->hub);

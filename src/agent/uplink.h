@@ -19,14 +19,16 @@ struct agent_uplink;
  * Makes the client and a camera for each source of config (moved out of it); nothing
  * is dialled yet.  config outlives the uplink.  NULL with diag.
  */
-struct agent_uplink *agent_uplink_new(struct net_loop *loop, struct agent_config *config,
+struct agent_uplink *agent_uplink_new(struct net_loop *loop,
+                                      struct agent_config *config,
                                       struct sio_diag *diag);
 
 /* Begins to connect, for ever.  An enum sio_error. */
 int agent_uplink_connect(struct agent_uplink *u);
 
 /* Says good-bye to the hub; then on_closed once, on the loop. */
-void agent_uplink_close(struct agent_uplink *u, void (*on_closed)(void *user), void *user);
+void agent_uplink_close(struct agent_uplink *u, void (*on_closed)(void *user),
+                        void *user);
 
 /* Ends the capture threads and frees the client; the loop is still there. */
 void agent_uplink_stop(struct agent_uplink *u);

@@ -48,9 +48,12 @@ static struct sio_str strip_export(struct sio_str s)
 static char unescape(char c)
 {
     switch (c) {
-    case 'n': return '\n';
-    case 't': return '\t';
-    default: return c;
+    case 'n':
+        return '\n';
+    case 't':
+        return '\t';
+    default:
+        return c;
     }
 }
 
@@ -121,8 +124,8 @@ static int parse_line(const struct envfile *f, struct sio_str line, char *scratc
     return rv < 0 ? rv : cb(scratch, value, f->line, user);
 }
 
-int envfile_parse(const char *file, const char *text, size_t len, envfile_cb cb, void *user,
-                  struct sio_diag *diag)
+int envfile_parse(const char *file, const char *text, size_t len, envfile_cb cb,
+                  void *user, struct sio_diag *diag)
 {
     struct envfile f = {.file = file, .diag = diag};
     struct sio_str rest = {text, len};
@@ -177,8 +180,8 @@ int envfile_read(const char *file, envfile_cb cb, void *user, struct sio_diag *d
     int fd = open(file, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
-        return sio_diag_errno(diag, errno == ENOENT ? SIO_ERR_NOT_FOUND : SIO_ERR_IO, "%s",
-                              file);
+        return sio_diag_errno(diag, errno == ENOENT ? SIO_ERR_NOT_FOUND : SIO_ERR_IO,
+                              "%s", file);
     text = mem_alloc(cap);
     if (!text) {
         rv = sio_diag_set(diag, SIO_ERR_NOMEM, "%s: out of memory", file);

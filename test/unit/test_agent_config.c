@@ -27,7 +27,8 @@ static int read_config(struct agent_config *c, const char *const *args,
     return agent_config_init(c, argc, (char *const *)argv, (char *const *)env, diag);
 }
 
-static void assert_error(const char *const *args, const char *const *env, const char *text)
+static void assert_error(const char *const *args, const char *const *env,
+                         const char *text)
 {
     struct agent_config c;
     struct sio_diag diag;
@@ -82,7 +83,8 @@ static void the_environment_of_the_old_agent_is_understood(void **state)
 
 static void what_is_not_given_has_a_default(void **state)
 {
-    static const char *const args[] = {"--server=http://h", "--cameras", "192.0.2.7", NULL};
+    static const char *const args[] = {"--server=http://h", "--cameras", "192.0.2.7",
+                                       NULL};
     static const char *const env[] = {NULL};
     struct agent_config c;
     struct sio_diag diag;
@@ -112,7 +114,8 @@ static void a_user_without_name_is_admin(void **state)
     agent_config_fini(&c);
 }
 
-static void the_command_line_wins_over_the_environment_and_that_over_the_file(void **state)
+static void
+the_command_line_wins_over_the_environment_and_that_over_the_file(void **state)
 {
     char *path = write_file("# hub\nSERVER_URL=http://file\nNUC_ID='from file'\n"
                             "export INTERVALO_SNAPSHOT=7\nPORT=8080\n"
@@ -140,7 +143,8 @@ static void errors_say_where_and_what(void **state)
     static const char *const none[] = {NULL};
     static const char *const url[] = {"SERVER_URL=http://h", NULL};
     static const char *const bad_camera[] = {
-        "SERVER_URL=http://h", "CAMARAS_IPS=192.0.2.7,rtsp://u:hunter2@192.0.2.8/x", NULL};
+        "SERVER_URL=http://h", "CAMARAS_IPS=192.0.2.7,rtsp://u:hunter2@192.0.2.8/x",
+        NULL};
     static const char *const twice[] = {"SERVER_URL=http://h",
                                         "CAMARAS_IPS=192.0.2.7,192.0.2.7", NULL};
     static const char *const interval[] = {"--interval", "soon", NULL};
@@ -150,18 +154,22 @@ static void errors_say_where_and_what(void **state)
     (void)state;
     assert_error(none, none, "SERVER_URL is not set: the address of the hub");
     assert_error(none, url, "CAMARAS_IPS is not set: no cameras to take pictures of");
-    assert_error(none, bad_camera,
-                 "environment: CAMARAS_IPS: entry 2: neither an address nor NAME=URL (a "
-                 "name has letters, digits and \".:_-\" only)");
-    assert_error(none, twice, "environment: CAMARAS_IPS: entry 2: 192.0.2.7 is there twice");
-    assert_error(interval, url,
-                 "command line: INTERVALO_SNAPSHOT: is not a number of seconds from 0.2 to "
-                 "86400");
+    assert_error(
+        none, bad_camera,
+        "environment: CAMARAS_IPS: entry 2: neither an address nor NAME=URL (a "
+        "name has letters, digits and \".:_-\" only)");
+    assert_error(none, twice,
+                 "environment: CAMARAS_IPS: entry 2: 192.0.2.7 is there twice");
+    assert_error(
+        interval, url,
+        "command line: INTERVALO_SNAPSHOT: is not a number of seconds from 0.2 to "
+        "86400");
     assert_error(unknown, none,
                  "--password: unknown option, or its value is missing; see --help");
-    assert_error(login, url,
-                 "--cameras: a login does not belong on the command line, where every user "
-                 "can see it; use CAMARAS_IPS");
+    assert_error(
+        login, url,
+        "--cameras: a login does not belong on the command line, where every user "
+        "can see it; use CAMARAS_IPS");
 }
 
 static void errors_in_the_file_name_its_line(void **state)
@@ -173,7 +181,8 @@ static void errors_in_the_file_name_its_line(void **state)
 
     (void)state;
     snprintf(expected, sizeof(expected),
-             "%s:3: INTERVALO_SNAPSHOT: is not a number of seconds from 0.2 to 86400", path);
+             "%s:3: INTERVALO_SNAPSHOT: is not a number of seconds from 0.2 to 86400",
+             path);
     assert_error(args, env, expected);
     unlink(path);
     free(path);

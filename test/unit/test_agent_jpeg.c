@@ -107,8 +107,9 @@ static void other_files_are_no_jpeg(void **state)
 
     (void)state;
     for (size_t i = 0; i < N_ELEMENTS(bad); i++)
-        assert_int_equal(agent_jpeg_check((const uint8_t *)bad[i].ptr, bad[i].len, &shape),
-                         SIO_ERR_PARSE);
+        assert_int_equal(
+            agent_jpeg_check((const uint8_t *)bad[i].ptr, bad[i].len, &shape),
+            SIO_ERR_PARSE);
 }
 
 /* Values that the IJG library writes for quality 85 and 50. */

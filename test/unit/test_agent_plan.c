@@ -24,15 +24,17 @@ static void set_up(struct fixture *f, const char *list)
 
     memset(f, 0, sizeof(*f));
     assert_int_equal(camera_list_next(&rest, &entry, NULL), 1);
-    assert_int_equal(agent_source_init(&f->source, &entry, "admin", "secret", NULL), SIO_OK);
+    assert_int_equal(agent_source_init(&f->source, &entry, "admin", "secret", NULL),
+                     SIO_OK);
 }
 
 /*
  * One round at now_ms in which attempt i comes to outcomes[i]; writes the order of the
  * attempts ("0123") and the error text.
  */
-static void go_round(struct fixture *f, const enum agent_outcome *outcomes, uint64_t now_ms,
-                     char order[AGENT_ATTEMPTS_MAX + 1], char error[2000])
+static void go_round(struct fixture *f, const enum agent_outcome *outcomes,
+                     uint64_t now_ms, char order[AGENT_ATTEMPTS_MAX + 1],
+                     char error[2000])
 {
     struct agent_plan plan;
     struct wbuf w;
@@ -56,12 +58,12 @@ static void go_round(struct fixture *f, const enum agent_outcome *outcomes, uint
 static void what_worked_is_tried_first(void **state)
 {
     static const enum agent_outcome outcomes[8] = {
-        AGENT_NO_PICTURE, AGENT_NO_PICTURE, AGENT_NO_PICTURE, AGENT_NO_PICTURE,
-        AGENT_NO_PICTURE, AGENT_PICTURE,
+        AGENT_NO_PICTURE, AGENT_NO_PICTURE, AGENT_NO_PICTURE,
+        AGENT_NO_PICTURE, AGENT_NO_PICTURE, AGENT_PICTURE,
     };
     static const enum agent_outcome changed[8] = {
-        AGENT_NO_PICTURE, AGENT_PICTURE,    AGENT_NO_PICTURE, AGENT_NO_PICTURE,
-        AGENT_NO_PICTURE, AGENT_NO_PICTURE,
+        AGENT_NO_PICTURE, AGENT_PICTURE,    AGENT_NO_PICTURE,
+        AGENT_NO_PICTURE, AGENT_NO_PICTURE, AGENT_NO_PICTURE,
     };
     struct fixture f;
     char order[AGENT_ATTEMPTS_MAX + 1];
@@ -82,8 +84,10 @@ static void what_worked_is_tried_first(void **state)
 
 static void a_closed_or_silent_port_is_tried_once_a_round(void **state)
 {
-    static const enum agent_outcome closed[8] = {[0] = AGENT_CLOSED, [4] = AGENT_CLOSED};
-    static const enum agent_outcome silent[8] = {[0] = AGENT_SILENT, [4] = AGENT_SILENT};
+    static const enum agent_outcome closed[8] = {
+        [0] = AGENT_CLOSED, [4] = AGENT_CLOSED};
+    static const enum agent_outcome silent[8] = {
+        [0] = AGENT_SILENT, [4] = AGENT_SILENT};
     struct fixture f;
     char order[AGENT_ATTEMPTS_MAX + 1];
     char error[2000];
@@ -92,12 +96,14 @@ static void a_closed_or_silent_port_is_tried_once_a_round(void **state)
     set_up(&f, "192.0.2.7");
     go_round(&f, closed, 0, order, error);
     assert_string_equal(order, "04");
-    assert_string_equal(error, "El puerto 554 (RTSP) está cerrado en 192.0.2.7. Verifica "
-                               "configuración de la cámara.");
+    assert_string_equal(error,
+                        "El puerto 554 (RTSP) está cerrado en 192.0.2.7. Verifica "
+                        "configuración de la cámara.");
     go_round(&f, silent, 0, order, error);
     assert_string_equal(order, "04");
-    assert_string_equal(error, "La cámara 192.0.2.7 no responde al ping. Verifica que esté "
-                               "encendida y en la red.");
+    assert_string_equal(error,
+                        "La cámara 192.0.2.7 no responde al ping. Verifica que esté "
+                        "encendida y en la red.");
     agent_source_fini(&f.source);
 }
 
@@ -122,7 +128,8 @@ static void a_slow_path_does_not_hide_the_others_for_ever(void **state)
 static void no_picture_names_all_addresses(void **state)
 {
     static const enum agent_outcome outcomes[8] = {
-        AGENT_NO_PICTURE, AGENT_NO_PICTURE, AGENT_NO_PICTURE, AGENT_NO_PICTURE, AGENT_CLOSED,
+        AGENT_NO_PICTURE, AGENT_NO_PICTURE, AGENT_NO_PICTURE,
+        AGENT_NO_PICTURE, AGENT_CLOSED,
     };
     struct fixture f;
     char order[AGENT_ATTEMPTS_MAX + 1];
@@ -140,14 +147,16 @@ static void no_picture_names_all_addresses(void **state)
         "http://192.0.2.7/Streaming/channels/101/picture, "
         "192.0.2.7:554/Streaming/Channels/101, 192.0.2.7:554/Streaming/Channels/1, "
         "192.0.2.7:554/h264/ch1/main/av_stream, 192.0.2.7:554/Streaming/Channels/102\n"
-        "   Verifica: IP (192.0.2.7), credenciales (usuario: admin), y que la cámara esté "
+        "   Verifica: IP (192.0.2.7), credenciales (usuario: admin), y que la cámara "
+        "esté "
         "encendida");
     agent_source_fini(&f.source);
 }
 
 static void a_refused_login_is_not_repeated_for_longer_and_longer(void **state)
 {
-    static const enum agent_outcome outcomes[8] = {[0] = AGENT_REFUSED, [4] = AGENT_REFUSED};
+    static const enum agent_outcome outcomes[8] = {
+        [0] = AGENT_REFUSED, [4] = AGENT_REFUSED};
     static const uint64_t tried_min[] = {0, 10, 30, 70, 130, 190};
     struct fixture f;
     char order[AGENT_ATTEMPTS_MAX + 1];
@@ -191,7 +200,8 @@ static void a_picture_clears_the_refusals(void **state)
 
 static void rtsp_is_asked_where_http_refuses(void **state)
 {
-    static const enum agent_outcome outcomes[8] = {[0] = AGENT_REFUSED, [4] = AGENT_PICTURE};
+    static const enum agent_outcome outcomes[8] = {
+        [0] = AGENT_REFUSED, [4] = AGENT_PICTURE};
     struct fixture f;
     char order[AGENT_ATTEMPTS_MAX + 1];
     char error[2000];

@@ -74,7 +74,8 @@ static void ports_and_whole_addresses_can_be_given(void **state)
     (void)state;
     assert_shown("patio=http://192.0.2.7:8080/", http_port, N_ELEMENTS(http_port));
     assert_shown("patio = rtsp://u:p@[2001:db8::7]:8554/live?a=1", whole, 1);
-    assert_shown("a=http://cam.example.test:81/x.jpg|rtsp://u@cam.example.test/y", two, 2);
+    assert_shown("a=http://cam.example.test:81/x.jpg|rtsp://u@cam.example.test/y", two,
+                 2);
     assert_shown("test://puerta", test, 1);
 }
 
@@ -145,12 +146,13 @@ static void wrong_entries_are_refused_without_showing_them(void **state)
 
 static void private_networks_are_told_from_the_rest(void **state)
 {
-    static const char *const inside[] = {"10.1.2.3",  "172.16.0.1",  "172.31.255.255",
-                                         "127.0.0.5", "192.168.77.1", "169.254.1.1",
-                                         "100.64.0.1", "::1", "fe80::1", "fd00::1"};
+    static const char *const inside[] = {"10.1.2.3",   "172.16.0.1",   "172.31.255.255",
+                                         "127.0.0.5",  "192.168.77.1", "169.254.1.1",
+                                         "100.64.0.1", "::1",          "fe80::1",
+                                         "fd00::1"};
     static const char *const outside[] = {"192.0.2.7",   "172.32.0.1", "11.0.0.1",
                                           "2001:db8::1", "localhost",  "192.168.1",
-                                          "100.128.0.1", "0x7f.1", "2130706433"};
+                                          "100.128.0.1", "0x7f.1",     "2130706433"};
 
     (void)state;
     for (size_t i = 0; i < N_ELEMENTS(inside); i++)

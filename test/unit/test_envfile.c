@@ -41,8 +41,8 @@ static void assignments_are_read_as_they_are_usually_written(void **state)
     struct seen seen = {""};
 
     (void)state;
-    assert_int_equal(envfile_parse("f", text, sizeof(text) - 1, on_assignment, &seen, NULL),
-                     SIO_OK);
+    assert_int_equal(
+        envfile_parse("f", text, sizeof(text) - 1, on_assignment, &seen, NULL), SIO_OK);
     assert_string_equal(seen.text, "2 A=[1]\n"
                                    "4 B=[two words]\n"
                                    "5 C=[single # \\n \"]\n"
@@ -85,8 +85,9 @@ static void the_reader_can_stop(void **state)
     struct seen seen = {""};
 
     (void)state;
-    assert_int_equal(envfile_parse("f", text, sizeof(text) - 1, on_assignment, &seen, NULL),
-                     SIO_ERR_INVAL);
+    assert_int_equal(
+        envfile_parse("f", text, sizeof(text) - 1, on_assignment, &seen, NULL),
+        SIO_ERR_INVAL);
     assert_string_equal(seen.text, "1 A=[1]\n2 STOP=[1]\n");
 }
 
@@ -102,7 +103,8 @@ static void a_file_that_is_not_there_is_told_apart(void **state)
 
 static void a_camera_list_gives_names_and_addresses(void **state)
 {
-    struct sio_str rest = SIO_STR(" 192.0.2.7 ,,a.b:c_d-e=rtsp://u:p@h/x=y, test://,test://n");
+    struct sio_str rest =
+        SIO_STR(" 192.0.2.7 ,,a.b:c_d-e=rtsp://u:p@h/x=y, test://,test://n");
     static const char *const expected[][2] = {
         {"192.0.2.7", ""},
         {"a.b:c_d-e", "rtsp://u:p@h/x=y"},
