@@ -25,12 +25,18 @@ struct sio_server_options {
     uint32_t connect_timeout_ms;      /* until the first namespace is joined; 0: 45000 */
     uint32_t max_attachments;         /* per packet; 0: 10 */
     uint32_t max_namespaces;          /* joined per client; 0: 64 */
+    size_t max_binary_bytes;          /* of a packet whose attachments are not all there; 0: 4 x max_payload */
 };
 
+/* opts is copied; what it points to (origins, allow_request's user) stays the caller's.  NULL with diag filled. */
 SIOC_API struct sio_server *sio_server_new(struct net_loop *loop,
                                            const struct sio_server_options *opts,
                                            struct sio_diag *diag);
+/*
+ * Cuts all connections (on_disconnect: SHUTDOWN) and frees, namespaces included.  Not from a handler.
+ */
 SIOC_API void sio_server_free(struct sio_server *server);
+/* As eio_server_listen, eio_server_shutdown. */
 SIOC_API int sio_server_listen(struct sio_server *server,
                                const struct eio_listen_options *opts,
                                struct sio_diag *diag);
@@ -56,7 +62,8 @@ struct sio_namespace_ops {
     /*
      * Someone wants to join; auth is the payload's raw JSON, an object, or ptr NULL.  Returns NULL to
      * accept, or the message of the CONNECT_ERROR; *data may be set to a raw JSON text (copied after
-     * the return).  May be NULL: all are accepted.
+     * the return).  The socket can be sent to only after it was accepted; if it is refused, it ends with
+     * the return, without on_disconnect.  May be NULL: all are accepted.
      */
     const char *(*on_join)(struct sio_socket *s, struct sio_str auth, struct sio_str *data,
                            void *user);
@@ -80,27 +87,41 @@ SIOC_API struct sio_namespace *sio_server_namespace(struct sio_server *server, c
                                                     void *user);
 SIOC_API struct sio_namespace *sio_server_find(struct sio_server *server, struct sio_str name);
 
-/* A handler for one event name.  A second one for the same name replaces the first. */
+/*
+ * A handler for one event name.  A second one for the same name replaces the first.  SIO_OK,
+ * SIO_ERR_NOMEM, SIO_ERR_INVAL (a name reserved by the protocol).  A handler may close anything; its event
+ * stays good until it returns.
+ */
 typedef void (*sio_event_cb)(struct sio_socket *s, struct sio_event *e, void *user);
 SIOC_API int sio_namespace_on(struct sio_namespace *ns, const char *event, sio_event_cb cb,
                               void *user);
 
 SIOC_API struct sio_str sio_namespace_name(const struct sio_namespace *ns);
 SIOC_API size_t sio_namespace_n_sockets(const struct sio_namespace *ns);
-/* Walks the sockets; fn returning false stops.  fn may disconnect the socket it got. */
-SIOC_API void sio_namespace_each(struct sio_namespace *ns,
-                                 bool (*fn)(struct sio_socket *s, void *user), void *user);
+/*
+ * Walks the sockets that are there now; fn returning false stops.  fn may disconnect anybody; who is
+ * gone is not visited.  SIO_OK, or SIO_ERR_NOMEM: nobody was visited.
+ */
+SIOC_API int sio_namespace_each(struct sio_namespace *ns,
+                                bool (*fn)(struct sio_socket *s, void *user), void *user);
 SIOC_API struct sio_socket *sio_namespace_find(struct sio_namespace *ns, struct sio_str id);
 
 SIOC_API struct sio_str sio_socket_id(const struct sio_socket *s); /* public */
 SIOC_API struct sio_namespace *sio_socket_namespace(const struct sio_socket *s);
+/* The connection: handshake, transport, number.  Good in on_disconnect too, not after it. */
 SIOC_API struct eio_session *sio_socket_session(const struct sio_socket *s);
 SIOC_API void sio_socket_set_data(struct sio_socket *s, void *data);
 SIOC_API void *sio_socket_data(const struct sio_socket *s);
 
-/* Queues m for one socket.  m stays the caller's and may be sent again. */
+/*
+ * Queues m for one socket.  m stays the caller's and may be sent again.  SIO_OK, SIO_ERR_CLOSED, what went
+ * wrong when m was built, or as eio_session_send.
+ */
 SIOC_API int sio_socket_emit(struct sio_socket *s, struct sio_message *m);
-/* timeout_ms 0: none.  cb is called exactly once unless this returns an error. */
+/*
+ * timeout_ms 0: none.  cb is called exactly once, later, unless this returns an error: as above, or
+ * SIO_ERR_FULL when 4096 answers are awaited from this socket already.
+ */
 SIOC_API int sio_socket_emit_ack(struct sio_socket *s, struct sio_message *m, uint32_t timeout_ms,
                                  sio_ack_cb cb, void *user);
 
@@ -109,12 +130,16 @@ SIOC_API void sio_socket_disconnect(struct sio_socket *s, bool close);
 /* Cuts the TCP connection without a word, so that the client reconnects. */
 SIOC_API void sio_socket_abort(struct sio_socket *s);
 
-/* Rooms exist while somebody is in them.  Each socket is in the room of its own id. */
+/*
+ * Rooms exist while somebody is in them.  Each socket is in the room of its own id, and does not
+ * leave it.  sio_socket_join: SIO_OK, SIO_ERR_NOMEM, SIO_ERR_CLOSED (not joined to its namespace yet,
+ * or no more).
+ */
 SIOC_API int sio_socket_join(struct sio_socket *s, struct sio_str room);
 SIOC_API void sio_socket_leave(struct sio_socket *s, struct sio_str room);
 SIOC_API bool sio_socket_in(const struct sio_socket *s, struct sio_str room);
-SIOC_API void sio_socket_each_room(struct sio_socket *s, bool (*fn)(struct sio_str room, void *user),
-                                   void *user);
+/* Fills out with at most max rooms, its own id first (borrowed: until it leaves).  Returns how many it is in. */
+SIOC_API size_t sio_socket_rooms(const struct sio_socket *s, struct sio_str *out, size_t max);
 
 /* Whom a broadcast reaches: everybody in any of rooms (none given: in the namespace), each once. */
 struct sio_target {
@@ -124,12 +149,15 @@ struct sio_target {
     size_t n_except;
     const struct sio_socket *except_socket; /* the sender, or NULL */
 };
-/* target NULL: everybody.  Encodes once.  Returns the number of sockets, or an error. */
+/*
+ * target NULL: everybody.  Encodes once.  Calls no handler: a connection that cannot take the message
+ * ends with this turn.  Returns the number of sockets, or an error.
+ */
 SIOC_API int sio_namespace_emit(struct sio_namespace *ns, const struct sio_target *target,
                                 struct sio_message *m);
-/* Walks whom it would reach. */
-SIOC_API void sio_namespace_each_of(struct sio_namespace *ns, const struct sio_target *target,
-                                    bool (*fn)(struct sio_socket *s, void *user), void *user);
+/* Walks whom it would reach, as sio_namespace_each. */
+SIOC_API int sio_namespace_each_of(struct sio_namespace *ns, const struct sio_target *target,
+                                   bool (*fn)(struct sio_socket *s, void *user), void *user);
 SIOC_API size_t sio_namespace_room_size(struct sio_namespace *ns, struct sio_str room);
 
 #ifdef __cplusplus

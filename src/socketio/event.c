@@ -166,6 +166,7 @@ void sio_replier_end(struct sio_replier *r)
 {
     struct sio_ack *ack;
 
+    r->ops = NULL;
     list_for_each (ack, struct sio_ack, link, &r->taken) {
         list_remove(&ack->link);
         ack->replier = NULL;
@@ -175,8 +176,11 @@ void sio_replier_end(struct sio_replier *r)
 static int answer(struct sio_replier *r, uint64_t id, struct sio_message *m)
 {
     struct eio_msg *msg;
-    int rv = sio_message_encode(m, SIO_PACKET_ACK, r->ops->nsp(r), true, id, &msg);
+    int rv;
 
+    if (!r || !r->ops)
+        return SIO_ERR_CLOSED;
+    rv = sio_message_encode(m, SIO_PACKET_ACK, r->ops->nsp(r), true, id, &msg);
     if (rv < 0)
         return rv;
     rv = r->ops->send(r, msg);
@@ -208,9 +212,12 @@ struct sio_ack *sio_event_take_ack(struct sio_event *e)
     ack = mem_new(struct sio_ack);
     if (!ack)
         return NULL;
-    ack->replier = e->replier;
+    /* The handler may have ended the socket before. */
+    if (e->replier->ops) {
+        ack->replier = e->replier;
+        list_append(&e->replier->taken, &ack->link);
+    }
     ack->id = e->packet->id;
-    list_append(&e->replier->taken, &ack->link);
     e->replier = NULL;
     return ack;
 }
@@ -221,7 +228,7 @@ int sio_ack_send(struct sio_ack *ack, struct sio_message *m)
     uint64_t id = ack->id;
 
     sio_ack_free(ack);
-    return r ? answer(r, id, m) : SIO_ERR_CLOSED;
+    return answer(r, id, m);
 }
 
 void sio_ack_free(struct sio_ack *ack)

@@ -22,8 +22,8 @@ struct sio_replier_ops {
 
 /* What answers the acks that the other side asked for: a socket of a server or of a client. */
 struct sio_replier {
-    const struct sio_replier_ops *ops;
-    struct list taken; /* struct sio_ack, until they are answered */
+    const struct sio_replier_ops *ops; /* NULL: it has ended */
+    struct list taken;                 /* struct sio_ack, until they are answered */
 };
 
 void sio_replier_init(struct sio_replier *r, const struct sio_replier_ops *ops);

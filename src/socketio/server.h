@@ -6,7 +6,33 @@
 
 #include <sioc/server.h>
 
+#include "base/map.h"
 #include "http/server.h"
+#include "net/loop.h"
+
+struct sio_server {
+    struct net_loop *loop;
+    struct eio_server *engine;
+    struct map namespaces;
+    uint32_t connect_timeout_ms;
+    uint32_t max_attachments;
+    uint32_t max_namespaces;
+    size_t max_binary_bytes;
+
+    /* The application's admission hook. */
+    const char *(*allow_request)(struct eio_request *r, void *user);
+    void *allow_user;
+
+    /*
+     * While something is sent no handler runs: connections that end then are buried at the end
+     * of the turn.
+     */
+    unsigned sending;
+    struct list dying; /* struct sio_conn.link */
+    struct net_task bury;
+
+    struct log_limit violations;
+};
 
 /* As eio_server_attach. */
 struct sio_server *sio_server_attach(struct net_loop *loop, struct http_server *http,

@@ -1,0 +1,372 @@
+#include <config.h>
+
+#include "socketio/client_conn.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "socketio/namespace.h"
+#include "socketio/server.h"
+#include "socketio/socket.h"
+
+/* At most so many lines a minute about what clients do wrong. */
+#define VIOLATIONS_PER_MINUTE 20
+
+/* A client that breaks the protocol is not told; its connection ends. */
+static void violation(struct sio_conn *c, const char *what)
+{
+    struct sio_server *server = c->server;
+
+    if (log_limit(&server->violations, net_loop_now_ms(server->loop), VIOLATIONS_PER_MINUTE))
+        log_warn(net_loop_log(server->loop), "session=%u violation=\"%s\"",
+                 eio_session_number(c->session), what);
+    eio_session_close(c->session, EIO_CLOSE_FORCED);
+}
+
+static void fail(struct sio_conn *c, int error)
+{
+    if (error == SIO_ERR_NOMEM)
+        eio_session_abort(c->session, EIO_CLOSE_TRANSPORT_ERROR);
+    else
+        violation(c, error == SIO_ERR_PARSE      ? "bad packet"
+                     : error == SIO_ERR_TOO_BIG ? "packet over a limit"
+                                                : "forbidden name or placeholder");
+}
+
+static struct sio_socket *find_socket(const struct sio_conn *c, struct sio_str nsp)
+{
+    struct sio_socket *s;
+
+    list_for_each (s, struct sio_socket, link, &c->sockets)
+        if (str_eq(sio_namespace_name(s->ns), nsp))
+            return s;
+    return NULL;
+}
+
+/* Answers a CONNECT with the reason why not; data ptr NULL: none. */
+static void refuse(struct sio_conn *c, struct sio_str nsp, const char *message,
+                   struct sio_str data)
+{
+    struct wbuf w;
+    int rv;
+
+    wbuf_init(&w, UINT32_MAX);
+    wbuf_add_cstr(&w, "{\"message\":");
+    json_write_string(&w, sio_str_from(message));
+    if (data.ptr) {
+        wbuf_add_cstr(&w, ",\"data\":");
+        wbuf_add_str(&w, data);
+    }
+    wbuf_add_byte(&w, '}');
+    rv = w.error;
+    if (rv == SIO_OK)
+        rv = sio_conn_send_packet(c, SIO_PACKET_CONNECT_ERROR, nsp, wbuf_str(&w));
+    if (rv == SIO_ERR_NOMEM)
+        fail(c, rv);
+    wbuf_fini(&w);
+}
+
+static int send_connect(struct sio_conn *c, const struct sio_socket *s)
+{
+    char json[RANDOM_ID_LEN + 16];
+    struct sio_str text = {json, 0};
+
+    text.len = (size_t)snprintf(json, sizeof(json), "{\"sid\":\"%s\"}", s->id);
+    return sio_conn_send_packet(c, SIO_PACKET_CONNECT, sio_namespace_name(s->ns), text);
+}
+
+/* The namespace has said yes. */
+static void welcome(struct sio_conn *c, struct sio_socket *s, struct sio_str auth)
+{
+    struct sio_namespace *ns = s->ns;
+    int rv = sio_socket_admit(s);
+
+    if (rv < 0) {
+        sio_socket_discard(s);
+        fail(c, rv);
+        return;
+    }
+    net_timer_stop(&c->deadline);
+    send_connect(c, s);
+    if (ns->ops && ns->ops->on_connect)
+        ns->ops->on_connect(s, auth, ns->user);
+}
+
+/* Asks the namespace; a handler may also end the connection here. */
+static void join(struct sio_conn *c, struct sio_namespace *ns, struct sio_str auth)
+{
+    struct sio_socket *s = sio_socket_new(c, ns);
+    struct sio_str data = {NULL, 0};
+    const char *refusal = NULL;
+
+    if (!s) {
+        fail(c, SIO_ERR_NOMEM);
+        return;
+    }
+    if (ns->ops && ns->ops->on_join)
+        refusal = ns->ops->on_join(s, auth, &data, ns->user);
+    if (refusal && !c->closed)
+        refuse(c, sio_namespace_name(ns), refusal, data);
+    if (refusal || c->closed)
+        sio_socket_discard(s);
+    else
+        welcome(c, s, auth);
+}
+
+static void on_connect(struct sio_conn *c, const struct sio_packet *p)
+{
+    struct sio_namespace *ns = sio_server_find(c->server, p->nsp);
+    struct sio_str none = {NULL, 0};
+
+    if (find_socket(c, p->nsp))
+        violation(c, "namespace joined twice");
+    else if (!ns)
+        refuse(c, p->nsp, "Invalid namespace", none);
+    else if (c->n_sockets >= c->server->max_namespaces)
+        refuse(c, p->nsp, "Too many namespaces", none);
+    else
+        join(c, ns, p->json);
+}
+
+static void on_event(struct sio_conn *c, struct sio_socket *s, const struct sio_packet *p,
+                     struct sio_slice text, const struct sio_slice *attachments)
+{
+    struct sio_event e;
+
+    if (sio_event_init(&e, p, text, attachments, &s->replier) < 0)
+        fail(c, SIO_ERR_NOMEM);
+    else
+        sio_namespace_dispatch(s->ns, s, &e);
+    sio_event_fini(&e);
+}
+
+static void on_ack(struct sio_socket *s, const struct sio_packet *p, struct sio_slice text,
+                   const struct sio_slice *attachments)
+{
+    struct sio_event e;
+
+    if (!p->has_id)
+        return;
+    sio_event_init(&e, p, text, attachments, NULL);
+    sio_acks_answer(&s->acks, p->id, &e);
+    sio_event_fini(&e);
+}
+
+static void dispatch(struct sio_conn *c, const struct sio_packet *p, struct sio_slice text,
+                     const struct sio_slice *attachments)
+{
+    struct sio_socket *s;
+
+    if (p->type == SIO_PACKET_CONNECT) {
+        on_connect(c, p);
+        return;
+    }
+    s = find_socket(c, p->nsp);
+    if (!s) {
+        violation(c, "namespace not joined");
+        return;
+    }
+    switch (p->type) {
+    case SIO_PACKET_CONNECT:
+    case SIO_PACKET_CONNECT_ERROR:
+        violation(c, "packet that only servers send");
+        break;
+    case SIO_PACKET_DISCONNECT:
+        sio_socket_end(s, SIO_DISCONNECT_CLIENT);
+        break;
+    case SIO_PACKET_EVENT:
+    case SIO_PACKET_BINARY_EVENT:
+        on_event(c, s, p, text, attachments);
+        break;
+    case SIO_PACKET_ACK:
+    case SIO_PACKET_BINARY_ACK:
+        on_ack(s, p, text, attachments);
+        break;
+    }
+}
+
+static void finish_assembly(struct sio_conn *c)
+{
+    struct sio_assembly *a = c->assembly;
+
+    c->assembly = NULL;
+    dispatch(c, &a->packet, a->text, a->parts);
+    sio_assembly_free(a);
+}
+
+static void receive_binary_packet(struct sio_conn *c, struct sio_slice text)
+{
+    int rv = sio_assembly_new(text, c->server->max_attachments, c->server->max_binary_bytes,
+                              &c->assembly);
+
+    if (rv < 0)
+        fail(c, rv);
+    else if (!find_socket(c, c->assembly->packet.nsp))
+        violation(c, "namespace not joined");
+    else if (sio_assembly_complete(c->assembly))
+        finish_assembly(c);
+}
+
+static void receive_text(struct sio_conn *c, struct sio_slice text)
+{
+    struct sio_str str = {(const char *)text.ptr, text.len};
+    struct sio_packet packet;
+    int rv;
+
+    if (c->assembly) {
+        violation(c, "text where an attachment is due");
+        return;
+    }
+    if (sio_packet_is_binary(str)) {
+        receive_binary_packet(c, text);
+        return;
+    }
+    rv = sio_packet_parse(str, c->server->max_attachments, &packet);
+    if (rv < 0)
+        fail(c, rv);
+    else
+        dispatch(c, &packet, text, NULL);
+}
+
+static void receive_attachment(struct sio_conn *c, struct sio_slice bytes)
+{
+    int rv;
+
+    if (!c->assembly) {
+        violation(c, "attachment that nothing announced");
+        return;
+    }
+    rv = sio_assembly_add(c->assembly, bytes);
+    if (rv < 0)
+        fail(c, rv);
+    else if (sio_assembly_complete(c->assembly))
+        finish_assembly(c);
+}
+
+static void on_message(struct eio_session *session, bool text, struct sio_slice msg,
+                       void *user)
+{
+    (void)session;
+    if (text)
+        receive_text(user, msg);
+    else
+        receive_attachment(user, msg);
+}
+
+static enum sio_disconnect_reason reason_of(const struct sio_conn *c,
+                                            enum eio_close_reason reason)
+{
+    switch (reason) {
+    case EIO_CLOSE_TRANSPORT_CLOSE:
+        return SIO_DISCONNECT_TRANSPORT_CLOSE;
+    case EIO_CLOSE_TRANSPORT_ERROR:
+        return SIO_DISCONNECT_TRANSPORT_ERROR;
+    case EIO_CLOSE_PARSE_ERROR:
+        return SIO_DISCONNECT_PARSE_ERROR;
+    case EIO_CLOSE_PING_TIMEOUT:
+        return SIO_DISCONNECT_PING_TIMEOUT;
+    case EIO_CLOSE_FORCED:
+        return c->forced ? SIO_DISCONNECT_FORCED_SERVER : SIO_DISCONNECT_FORCED;
+    case EIO_CLOSE_SHUTDOWN:
+        return SIO_DISCONNECT_SHUTDOWN;
+    }
+    return SIO_DISCONNECT_FORCED;
+}
+
+static void on_close(struct eio_session *session, enum eio_close_reason reason, void *user)
+{
+    struct sio_conn *c = user;
+    struct sio_server *server = c->server;
+
+    (void)session;
+    c->closed = true;
+    c->reason = (uint8_t)reason_of(c, reason);
+    if (server->sending == 0) {
+        sio_conn_bury(c);
+        return;
+    }
+    list_append(&server->dying, &c->link);
+    net_loop_defer(server->loop, &server->bury);
+}
+
+static const struct eio_session_ops session_ops = {on_message, on_close};
+
+static void on_deadline(struct net_timer *timer, void *user)
+{
+    (void)timer;
+    violation(user, "no namespace joined in time");
+}
+
+static void on_reap(struct net_task *task)
+{
+    mem_free(container_of(task, struct sio_conn, reap));
+}
+
+void sio_conn_open(struct sio_server *server, struct eio_session *session)
+{
+    struct sio_conn *c = mem_new(struct sio_conn);
+
+    if (!c) {
+        eio_session_abort(session, EIO_CLOSE_TRANSPORT_ERROR);
+        return;
+    }
+    c->server = server;
+    c->session = session;
+    list_init(&c->sockets);
+    list_init(&c->link);
+    list_init(&c->reap.link);
+    c->reap.run = on_reap;
+    net_timer_init(&c->deadline, server->loop, on_deadline, c);
+    eio_session_set_ops(session, &session_ops, c);
+    if (net_timer_start(&c->deadline, server->connect_timeout_ms) < 0)
+        eio_session_abort(session, EIO_CLOSE_TRANSPORT_ERROR);
+}
+
+void sio_conn_bury(struct sio_conn *c)
+{
+    list_remove(&c->link);
+    net_timer_stop(&c->deadline);
+    while (!list_empty(&c->sockets))
+        sio_socket_end(container_of(c->sockets.next, struct sio_socket, link),
+                       (enum sio_disconnect_reason)c->reason);
+    sio_assembly_free(c->assembly);
+    c->assembly = NULL;
+    net_loop_reap(c->server->loop, &c->reap);
+}
+
+int sio_conn_send(struct sio_conn *c, struct eio_msg *msg)
+{
+    int rv;
+
+    if (c->closed)
+        return SIO_ERR_CLOSED;
+    c->server->sending++;
+    rv = eio_session_send(c->session, msg);
+    c->server->sending--;
+    return rv;
+}
+
+int sio_conn_send_packet(struct sio_conn *c, enum sio_packet_type type, struct sio_str nsp,
+                         struct sio_str json)
+{
+    struct eio_msg *msg = sio_packet_msg(type, nsp, false, 0, json);
+    int rv;
+
+    if (!msg)
+        return SIO_ERR_NOMEM;
+    rv = sio_conn_send(c, msg);
+    eio_msg_unref(msg);
+    return rv;
+}
+
+void sio_conn_close(struct sio_conn *c, bool cut)
+{
+    if (c->closed)
+        return;
+    c->forced = true;
+    if (cut)
+        eio_session_abort(c->session, EIO_CLOSE_FORCED);
+    else
+        eio_session_close(c->session, EIO_CLOSE_FORCED);
+}

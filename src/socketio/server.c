@@ -1,0 +1,195 @@
+#include <config.h>
+
+#include "socketio/server.h"
+
+#include "base/mem.h"
+#include "engineio/server.h"
+#include "socketio/client_conn.h"
+#include "socketio/namespace.h"
+
+#define DEFAULT_PATH "/socket.io/"
+#define DEFAULT_MAX_PAYLOAD 1000000
+
+const char *sio_disconnect_reason_text(enum sio_disconnect_reason reason)
+{
+    switch (reason) {
+    case SIO_DISCONNECT_CLIENT:
+        return "client namespace disconnect";
+    case SIO_DISCONNECT_SERVER:
+        return "server namespace disconnect";
+    case SIO_DISCONNECT_TRANSPORT_CLOSE:
+        return "transport close";
+    case SIO_DISCONNECT_TRANSPORT_ERROR:
+        return "transport error";
+    case SIO_DISCONNECT_PARSE_ERROR:
+        return "parse error";
+    case SIO_DISCONNECT_PING_TIMEOUT:
+        return "ping timeout";
+    case SIO_DISCONNECT_FORCED:
+        return "forced close";
+    case SIO_DISCONNECT_FORCED_SERVER:
+        return "forced server close";
+    case SIO_DISCONNECT_SHUTDOWN:
+        return "server shutting down";
+    }
+    return "";
+}
+
+static void on_session(struct eio_session *session, void *user)
+{
+    sio_conn_open(user, session);
+}
+
+static const char *on_request(struct eio_request *r, void *user)
+{
+    struct sio_server *server = user;
+
+    return server->allow_request(r, server->allow_user);
+}
+
+static void bury_dying(struct sio_server *server)
+{
+    while (!list_empty(&server->dying))
+        sio_conn_bury(container_of(server->dying.next, struct sio_conn, link));
+}
+
+static void on_bury(struct net_task *task)
+{
+    bury_dying(container_of(task, struct sio_server, bury));
+}
+
+/* Everything but the engine. */
+static struct sio_server *server_alloc(struct net_loop *loop,
+                                       const struct sio_server_options *opts)
+{
+    struct sio_server *server = mem_new(struct sio_server);
+    size_t max_payload = opts->engine.max_payload;
+
+    if (!server)
+        return NULL;
+    if (max_payload == 0)
+        max_payload = DEFAULT_MAX_PAYLOAD;
+    server->loop = loop;
+    map_init(&server->namespaces);
+    list_init(&server->dying);
+    list_init(&server->bury.link);
+    server->bury.run = on_bury;
+    server->connect_timeout_ms = opts->connect_timeout_ms ? opts->connect_timeout_ms : 45000;
+    server->max_attachments = opts->max_attachments ? opts->max_attachments : 10;
+    server->max_namespaces = opts->max_namespaces ? opts->max_namespaces : 64;
+    server->max_binary_bytes =
+        opts->max_binary_bytes ? opts->max_binary_bytes : 4 * max_payload;
+    server->allow_request = opts->engine.allow_request;
+    server->allow_user = opts->engine.user;
+    return server;
+}
+
+static struct eio_server_options engine_options(struct sio_server *server,
+                                                const struct sio_server_options *opts)
+{
+    struct eio_server_options engine = opts->engine;
+
+    if (!engine.path)
+        engine.path = DEFAULT_PATH;
+    if (engine.allow_request)
+        engine.allow_request = on_request;
+    engine.on_session = on_session;
+    engine.user = server;
+    return engine;
+}
+
+static struct sio_server *server_start(struct net_loop *loop, struct http_server *http,
+                                       const struct sio_server_options *opts,
+                                       struct sio_diag *diag)
+{
+    struct sio_server *server = server_alloc(loop, opts);
+    struct eio_server_options engine;
+
+    if (!server) {
+        sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    engine = engine_options(server, opts);
+    server->engine = http ? eio_server_attach(loop, http, &engine, diag)
+                          : eio_server_new(loop, &engine, diag);
+    if (!server->engine) {
+        mem_free(server);
+        return NULL;
+    }
+    return server;
+}
+
+struct sio_server *sio_server_new(struct net_loop *loop,
+                                  const struct sio_server_options *opts,
+                                  struct sio_diag *diag)
+{
+    return server_start(loop, NULL, opts, diag);
+}
+
+struct sio_server *sio_server_attach(struct net_loop *loop, struct http_server *http,
+                                     const struct sio_server_options *opts,
+                                     struct sio_diag *diag)
+{
+    return server_start(loop, http, opts, diag);
+}
+
+void sio_server_free(struct sio_server *server)
+{
+    struct map_pos pos;
+    struct map_node *node;
+
+    if (!server)
+        return;
+    eio_server_free(server->engine);
+    bury_dying(server);
+    list_remove(&server->bury.link);
+    for (node = map_first(&server->namespaces, &pos); node;
+         node = map_next(&server->namespaces, &pos)) {
+        map_remove(&server->namespaces, node);
+        sio_namespace_free(container_of(node, struct sio_namespace, node));
+    }
+    map_fini(&server->namespaces);
+    mem_free(server);
+}
+
+int sio_server_listen(struct sio_server *server, const struct eio_listen_options *opts,
+                      struct sio_diag *diag)
+{
+    return eio_server_listen(server->engine, opts, diag);
+}
+
+void sio_server_shutdown(struct sio_server *server, uint32_t timeout_ms,
+                         void (*cb)(void *user), void *user)
+{
+    eio_server_shutdown(server->engine, timeout_ms, cb, user);
+}
+
+struct eio_server *sio_server_engine(struct sio_server *server)
+{
+    return server->engine;
+}
+
+struct sio_namespace *sio_server_namespace(struct sio_server *server, const char *name,
+                                           const struct sio_namespace_ops *ops, void *user)
+{
+    struct sio_str text = sio_str_from(name);
+    struct sio_namespace *ns;
+
+    if (!sio_nsp_valid(text))
+        return NULL;
+    ns = sio_namespace_new(server, text, ops, user);
+    if (!ns)
+        return NULL;
+    if (map_add(&server->namespaces, &ns->node, sio_namespace_name(ns)) < 0) {
+        sio_namespace_free(ns);
+        return NULL;
+    }
+    return ns;
+}
+
+struct sio_namespace *sio_server_find(struct sio_server *server, struct sio_str name)
+{
+    struct map_node *node = map_find(&server->namespaces, name);
+
+    return node ? container_of(node, struct sio_namespace, node) : NULL;
+}

@@ -1,0 +1,225 @@
+#include <config.h>
+
+#include "socketio/socket.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+#include "socketio/client_conn.h"
+#include "socketio/message.h"
+#include "socketio/namespace.h"
+#include "socketio/server.h"
+
+/* Rows are from, columns to. */
+static const bool may_go[3][3] = {
+    [SIO_SOCKET_JOINING] = {[SIO_SOCKET_JOINED] = true, [SIO_SOCKET_ENDED] = true},
+    [SIO_SOCKET_JOINED] = {[SIO_SOCKET_ENDED] = true},
+};
+
+static void set_state(struct sio_socket *s, enum sio_socket_state to)
+{
+    assert(may_go[s->state][to]);
+    s->state = (uint8_t)to;
+}
+
+static struct sio_socket *socket_of(struct sio_replier *r)
+{
+    return container_of(r, struct sio_socket, replier);
+}
+
+static int reply_send(struct sio_replier *r, struct eio_msg *msg)
+{
+    struct sio_socket *s = socket_of(r);
+
+    if (s->state != SIO_SOCKET_JOINED)
+        return SIO_ERR_CLOSED;
+    return sio_conn_send(s->conn, msg);
+}
+
+static struct sio_str reply_nsp(const struct sio_replier *r)
+{
+    return sio_namespace_name(container_of(r, struct sio_socket, replier)->ns);
+}
+
+static const struct sio_replier_ops replier_ops = {reply_send, reply_nsp};
+
+static void on_reap(struct net_task *task)
+{
+    mem_free(container_of(task, struct sio_socket, reap));
+}
+
+struct sio_socket *sio_socket_new(struct sio_conn *conn, struct sio_namespace *ns)
+{
+    struct sio_socket *s = mem_new(struct sio_socket);
+
+    if (!s)
+        return NULL;
+    s->conn = conn;
+    s->ns = ns;
+    random_id(s->id);
+    list_init(&s->link);
+    list_init(&s->rooms);
+    list_init(&s->reap.link);
+    s->reap.run = on_reap;
+    sio_replier_init(&s->replier, &replier_ops);
+    sio_acks_init(&s->acks);
+    return s;
+}
+
+static void let_go(struct sio_socket *s)
+{
+    net_loop_reap(s->ns->server->loop, &s->reap);
+}
+
+void sio_socket_discard(struct sio_socket *s)
+{
+    set_state(s, SIO_SOCKET_ENDED);
+    let_go(s);
+}
+
+int sio_socket_admit(struct sio_socket *s)
+{
+    int rv = map_add(&s->ns->sockets, &s->node, sio_socket_id(s));
+
+    if (rv < 0)
+        return rv;
+    set_state(s, SIO_SOCKET_JOINED);
+    list_append(&s->conn->sockets, &s->link);
+    s->conn->n_sockets++;
+    return SIO_OK;
+}
+
+void sio_socket_end(struct sio_socket *s, enum sio_disconnect_reason reason)
+{
+    struct sio_namespace *ns = s->ns;
+
+    if (s->state != SIO_SOCKET_JOINED)
+        return;
+    set_state(s, SIO_SOCKET_ENDED);
+    map_remove(&ns->sockets, &s->node);
+    list_remove(&s->link);
+    s->conn->n_sockets--;
+    sio_replier_end(&s->replier);
+    sio_acks_end(&s->acks);
+    if (ns->ops && ns->ops->on_disconnect)
+        ns->ops->on_disconnect(s, reason, ns->user);
+    ns->adapter->ops->leave_all(ns->adapter, s);
+    let_go(s);
+}
+
+struct sio_str sio_socket_id(const struct sio_socket *s)
+{
+    return (struct sio_str){s->id, RANDOM_ID_LEN};
+}
+
+struct sio_namespace *sio_socket_namespace(const struct sio_socket *s)
+{
+    return s->ns;
+}
+
+struct eio_session *sio_socket_session(const struct sio_socket *s)
+{
+    return s->conn->session;
+}
+
+void sio_socket_set_data(struct sio_socket *s, void *data)
+{
+    s->data = data;
+}
+
+void *sio_socket_data(const struct sio_socket *s)
+{
+    return s->data;
+}
+
+int sio_socket_emit(struct sio_socket *s, struct sio_message *m)
+{
+    struct eio_msg *msg;
+    int rv;
+
+    if (s->state != SIO_SOCKET_JOINED)
+        return SIO_ERR_CLOSED;
+    rv = sio_message_encode(m, SIO_PACKET_EVENT, sio_namespace_name(s->ns), false, 0, &msg);
+    if (rv < 0)
+        return rv;
+    rv = sio_conn_send(s->conn, msg);
+    eio_msg_unref(msg);
+    return rv;
+}
+
+static int emit_with_id(struct sio_socket *s, struct sio_message *m, uint64_t id)
+{
+    struct eio_msg *msg;
+    int rv = sio_message_encode(m, SIO_PACKET_EVENT, sio_namespace_name(s->ns), true, id,
+                                &msg);
+
+    if (rv < 0)
+        return rv;
+    rv = sio_conn_send(s->conn, msg);
+    eio_msg_unref(msg);
+    return rv;
+}
+
+int sio_socket_emit_ack(struct sio_socket *s, struct sio_message *m, uint32_t timeout_ms,
+                        sio_ack_cb cb, void *user)
+{
+    uint64_t id;
+    int rv;
+
+    if (s->state != SIO_SOCKET_JOINED)
+        return SIO_ERR_CLOSED;
+    rv = sio_acks_add(&s->acks, s->ns->server->loop, timeout_ms, cb, user, &id);
+    if (rv < 0)
+        return rv;
+    rv = emit_with_id(s, m, id);
+    if (rv < 0)
+        sio_acks_drop(&s->acks, id);
+    return rv;
+}
+
+void sio_socket_disconnect(struct sio_socket *s, bool close)
+{
+    if (close) {
+        sio_conn_close(s->conn, false);
+        return;
+    }
+    if (s->state != SIO_SOCKET_JOINED)
+        return;
+    sio_conn_send_packet(s->conn, SIO_PACKET_DISCONNECT, sio_namespace_name(s->ns),
+                         (struct sio_str){NULL, 0});
+    sio_socket_end(s, SIO_DISCONNECT_SERVER);
+}
+
+void sio_socket_abort(struct sio_socket *s)
+{
+    sio_conn_close(s->conn, true);
+}
+
+int sio_socket_join(struct sio_socket *s, struct sio_str room)
+{
+    if (s->state != SIO_SOCKET_JOINED)
+        return SIO_ERR_CLOSED;
+    return s->ns->adapter->ops->join(s->ns->adapter, s, room);
+}
+
+void sio_socket_leave(struct sio_socket *s, struct sio_str room)
+{
+    if (s->state == SIO_SOCKET_JOINED)
+        s->ns->adapter->ops->leave(s->ns->adapter, s, room);
+}
+
+bool sio_socket_in(const struct sio_socket *s, struct sio_str room)
+{
+    return s->ns->adapter->ops->in(s->ns->adapter, s, room);
+}
+
+size_t sio_socket_rooms(const struct sio_socket *s, struct sio_str *out, size_t max)
+{
+    size_t n = 1;
+
+    if (max > 0)
+        out[0] = sio_socket_id(s);
+    n += (size_t)s->ns->adapter->ops->rooms(s->ns->adapter, s, max > 0 ? out + 1 : NULL,
+                                            max > 0 ? max - 1 : 0);
+    return n;
+}
