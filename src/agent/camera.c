@@ -15,6 +15,7 @@
 struct agent_camera {
     /* The loop's. */
     struct net_loop *loop;
+    struct agent_logins *logins; /* both threads' */
     agent_camera_cb on_result;
     void *user;
     void *data;
@@ -53,29 +54,55 @@ static uint64_t now_ms(void)
     return clock_mono_ns() / 1000000;
 }
 
-static enum agent_outcome try_attempt(struct agent_camera *c,
-                                      const struct agent_plan *plan, int attempt,
-                                      struct agent_result *r)
+static void set_deadline(struct agent_capture *capture, uint32_t ms)
+{
+    capture->deadline_ns = clock_mono_ns() + ms * UINT64_C(1000000);
+}
+
+/* Sends the login only if it may be sent; *wait_ms > 0: it may not. */
+static enum agent_outcome take(struct agent_camera *c, const struct capture_ops *ops,
+                               struct agent_capture *capture, struct agent_result *r,
+                               uint64_t *wait_ms)
+{
+    bool login = capture->target.user[0] != '\0';
+    enum agent_outcome outcome;
+
+    set_deadline(capture, ops->timeout_ms);
+    *wait_ms = login ? agent_logins_ask(c->logins, capture) : 0;
+    if (*wait_ms > 0) {
+        sio_diag_set(&r->why, SIO_ERR_REFUSED, "the login was refused before");
+        return AGENT_REFUSED;
+    }
+    set_deadline(capture, ops->timeout_ms);
+    outcome = ops->take(capture, &r->jpeg, &r->why);
+    if (login)
+        agent_logins_tell(c->logins, &capture->target, outcome);
+    return outcome;
+}
+
+static void try_attempt(struct agent_camera *c, struct agent_plan *plan, int attempt,
+                        struct agent_result *r)
 {
     const struct agent_endpoint *e =
         &c->source.endpoints[c->source.attempts[attempt].endpoint];
-    const struct capture_ops *ops = agent_capture_ops(e->service);
     struct agent_capture capture = {
         .target = agent_source_target(&c->source, (size_t)attempt),
         .limits = c->limits,
         .cancel = &c->cancel,
     };
-    enum agent_outcome outcome;
+    enum agent_outcome outcome = AGENT_PICTURE;
+    uint64_t wait_ms = 0;
 
     if (e->service != AGENT_SERVICE_TEST && !agent_plan_is_proven(plan, attempt)) {
-        capture.deadline_ns =
-            clock_mono_ns() + AGENT_PROBE_TIMEOUT_MS * UINT64_C(1000000);
+        set_deadline(&capture, AGENT_PROBE_TIMEOUT_MS);
         outcome = agent_probe(&capture, &r->why);
-        if (outcome != AGENT_PICTURE)
-            return outcome;
     }
-    capture.deadline_ns = clock_mono_ns() + ops->timeout_ms * UINT64_C(1000000);
-    return ops->take(&capture, &r->jpeg, &r->why);
+    if (outcome == AGENT_PICTURE)
+        outcome = take(c, agent_capture_ops(e->service), &capture, r, &wait_ms);
+    if (wait_ms > 0)
+        agent_plan_lock(plan, attempt, wait_ms);
+    else
+        agent_plan_result(plan, attempt, outcome, now_ms());
 }
 
 static void make_round(struct agent_camera *c, struct agent_result *r)
@@ -85,11 +112,8 @@ static void make_round(struct agent_camera *c, struct agent_result *r)
     int attempt;
 
     agent_plan_init(&plan, &c->source, &c->memory, now_ms());
-    while ((attempt = agent_plan_next(&plan)) >= 0) {
-        enum agent_outcome outcome = try_attempt(c, &plan, attempt, r);
-
-        agent_plan_result(&plan, attempt, outcome, now_ms());
-    }
+    while ((attempt = agent_plan_next(&plan)) >= 0)
+        try_attempt(c, &plan, attempt, r);
     r->wall_us = clock_wall_us();
     if (r->jpeg)
         return;
@@ -176,6 +200,7 @@ struct agent_camera *agent_camera_new(struct net_loop *loop,
         return NULL;
     }
     c->loop = loop;
+    c->logins = opts->logins;
     c->on_result = opts->on_result;
     c->user = opts->user;
     c->limits = opts->limits;

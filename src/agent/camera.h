@@ -10,6 +10,7 @@
 
 #include <sioc/loop.h>
 
+#include "agent/logins.h"
 #include "agent/source.h"
 
 struct agent_camera;
@@ -27,6 +28,7 @@ void agent_result_free(struct agent_result *r);
 typedef void (*agent_camera_cb)(struct agent_camera *camera, void *user);
 
 struct agent_camera_options {
+    struct agent_logins *logins; /* borrowed, outlives the camera */
     struct agent_jpeg_limits limits;
     agent_camera_cb on_result;
     void *user;

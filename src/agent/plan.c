@@ -2,15 +2,16 @@
 
 #include "agent/plan.h"
 
+#include "agent/logins.h"
+
 #define ALL_DONE 0xff
 
-static uint64_t refused_ms(uint8_t n)
+/* One more endpoint whose login must not be tried for ms. */
+static void note_refused(struct agent_round *round, uint64_t ms)
 {
-    uint64_t ms = AGENT_REFUSED_FIRST_MS;
-
-    while (--n > 0 && ms < AGENT_REFUSED_MAX_MS)
-        ms *= 2;
-    return ms < AGENT_REFUSED_MAX_MS ? ms : AGENT_REFUSED_MAX_MS;
+    round->n_refused++;
+    if (round->retry_ms == 0 || ms < round->retry_ms)
+        round->retry_ms = ms;
 }
 
 void agent_plan_init(struct agent_plan *p, const struct agent_source *source,
@@ -23,9 +24,7 @@ void agent_plan_init(struct agent_plan *p, const struct agent_source *source,
         if (until <= now_ms)
             continue;
         p->done |= (uint8_t)(1u << i);
-        p->round.n_refused++;
-        if (p->round.retry_ms == 0 || until - now_ms < p->round.retry_ms)
-            p->round.retry_ms = until - now_ms;
+        note_refused(&p->round, until - now_ms);
     }
 }
 
@@ -76,12 +75,17 @@ static void refuse(struct agent_plan *p, size_t e, uint64_t now_ms)
 
     if (n < UINT8_MAX)
         n++;
-    ms = refused_ms(n);
+    ms = agent_logins_pause_ms(n);
     p->memory->endpoint[e].n_refused = n;
     p->memory->endpoint[e].refused_until_ms = now_ms + ms;
-    p->round.n_refused++;
-    if (p->round.retry_ms == 0 || ms < p->round.retry_ms)
-        p->round.retry_ms = ms;
+    note_refused(&p->round, ms);
+}
+
+void agent_plan_lock(struct agent_plan *p, int attempt, uint64_t ms)
+{
+    p->tried |= (uint16_t)(1u << attempt);
+    p->done |= (uint8_t)(1u << p->source->attempts[attempt].endpoint);
+    note_refused(&p->round, ms);
 }
 
 void agent_plan_result(struct agent_plan *p, int attempt, enum agent_outcome outcome,

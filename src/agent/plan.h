@@ -7,18 +7,15 @@
  * - What gave the last picture is tried first.
  * - A port that is closed, silent or too slow ends its endpoint for the round; after a
  *   timeout the next round begins with the path behind the one that was slow.
- * - 401 and 403 end the endpoint for AGENT_REFUSED_FIRST_MS, doubling at each further
- *   refusal up to AGENT_REFUSED_MAX_MS, also for requests of the hub: cameras lock an
- *   account after five to seven wrong logins in half an hour, and so never see more
- *   than three of ours at an endpoint.  A picture clears it.
+ * - 401 and 403 end the endpoint for agent_logins_pause_ms, longer at each further
+ *   refusal, also for requests of the hub: cameras lock an account after five to seven
+ *   wrong logins in half an hour, and so never see more than three of ours at an
+ *   endpoint.  A picture clears it.
  */
 #ifndef AGENT_PLAN_H
 #define AGENT_PLAN_H
 
 #include "agent/source.h"
-
-#define AGENT_REFUSED_FIRST_MS (10 * 60 * 1000)
-#define AGENT_REFUSED_MAX_MS   (60 * 60 * 1000)
 
 /* Zeroed at the start. */
 struct agent_memory {
@@ -56,6 +53,9 @@ int agent_plan_next(const struct agent_plan *p);
 
 /* True if the attempt gave the last picture: no need to look whether the port is open. */
 bool agent_plan_is_proven(const struct agent_plan *p, int attempt);
+
+/* The endpoint's login must not be tried for ms: another camera found that out. */
+void agent_plan_lock(struct agent_plan *p, int attempt, uint64_t ms);
 
 /* Tells what came of it.  A picture, too little memory or the end closes the round. */
 void agent_plan_result(struct agent_plan *p, int attempt, enum agent_outcome outcome,

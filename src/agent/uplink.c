@@ -44,6 +44,7 @@ struct agent_uplink {
     struct agent_config *config;
     struct sio_client *client;
     struct sio_client_socket *socket;
+    struct agent_logins *logins;
     struct sio_buf *auth;
     char *hub; /* the URL as it may be shown */
     struct list channels;
@@ -212,6 +213,7 @@ static struct channel *add_channel(struct agent_uplink *u, struct agent_source *
                                    bool guest, struct sio_diag *diag)
 {
     struct agent_camera_options opts = {
+        .logins = u->logins,
         .limits = {.max_width = MAX_WIDTH,
                    .quality = QUALITY,
                    .max_bytes = u->max_jpeg},
@@ -555,9 +557,10 @@ struct agent_uplink *agent_uplink_new(struct net_loop *loop,
     u->max_jpeg = agent_message_max_jpeg(0, config->nuc_id);
     list_init(&u->channels);
     list_init(&u->ready);
+    u->logins = agent_logins_new();
     u->auth = agent_message_auth(config->nuc_id);
     u->hub = mem_strndup(config->server_url, strlen(config->server_url));
-    if (!u->auth || !u->hub) {
+    if (!u->logins || !u->auth || !u->hub) {
         sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
         goto fail;
     }
@@ -607,6 +610,7 @@ void agent_uplink_free(struct agent_uplink *u)
         return;
     list_for_each (ch, struct channel, link, &u->channels)
         free_channel(ch);
+    agent_logins_free(u->logins);
     sio_buf_unref(u->auth);
     mem_free(u->hub);
     mem_free(u);
