@@ -28,14 +28,18 @@ struct eio_msg;
 
 struct eio_msg_options {
     /*
-     * Not 0: a message that waits in a session's queue under the same key is dropped when this
-     * one is queued behind it.  For state of which only the newest counts.
+     * Not 0: a message that waits in a session's queue under the same key is
+     * dropped when this one is queued behind it.  For state of which only the
+     * newest counts.
      */
     uint64_t replace_key;
     bool is_volatile; /* dropped where the transport cannot take it now */
 };
 
-/* A part: its bytes are the slices joined.  Large bufs are referenced, small and borrowed bytes copied. */
+/*
+ * A part: its bytes are the slices joined.  Large bufs are referenced, small and
+ * borrowed bytes copied.
+ */
 struct eio_part {
     bool text;
     const struct sio_slice *slices;
@@ -43,9 +47,9 @@ struct eio_part {
 };
 
 /*
- * Makes a message of n parts (1 to 65535), sent back to back: a text and its attachments.
- * opts may be NULL.  Text is the caller's to keep valid UTF-8.  NULL when out of memory or over
- * 4 GiB.  The caller owns the reference.
+ * Makes a message of n parts (1 to 65535), sent back to back: a text and its
+ * attachments. opts may be NULL.  Text is the caller's to keep valid UTF-8.  NULL
+ * when out of memory or over 4 GiB.  The caller owns the reference.
  */
 SIOC_API struct eio_msg *eio_msg_new(const struct eio_part *parts, size_t n,
                                      const struct eio_msg_options *opts);
@@ -56,17 +60,18 @@ SIOC_API void eio_msg_unref(struct eio_msg *msg);
 
 enum eio_close_reason {
     EIO_CLOSE_TRANSPORT_CLOSE, /* "transport close": the peer closed */
-    EIO_CLOSE_TRANSPORT_ERROR, /* "transport error": bad request, aborted poll, oversize, slow reader */
-    EIO_CLOSE_PARSE_ERROR,     /* "parse error" */
-    EIO_CLOSE_PING_TIMEOUT,    /* "ping timeout" */
-    EIO_CLOSE_FORCED,          /* "forced close": eio_session_close */
-    EIO_CLOSE_SHUTDOWN,        /* "server shutting down" */
+    /* "transport error": a bad or aborted request, too large a message, a slow reader */
+    EIO_CLOSE_TRANSPORT_ERROR,
+    EIO_CLOSE_PARSE_ERROR,  /* "parse error" */
+    EIO_CLOSE_PING_TIMEOUT, /* "ping timeout" */
+    EIO_CLOSE_FORCED,       /* "forced close": eio_session_close */
+    EIO_CLOSE_SHUTDOWN,     /* "server shutting down" */
 };
 SIOC_API const char *eio_close_reason_text(enum eio_close_reason reason);
 
 /*
- * What the opening request said.  Lives as long as the session, as do the texts that the
- * functions below give.
+ * What the opening request said.  Lives as long as the session, as do the texts
+ * that the functions below give.
  */
 struct eio_handshake {
     struct sio_str query;   /* raw, without '?' */
@@ -79,21 +84,24 @@ struct eio_handshake {
 SIOC_API bool eio_session_query(const struct eio_session *s, const char *name,
                                 struct sio_str *value);
 /* A field of the opening request, name in any case; ptr NULL: not there. */
-SIOC_API struct sio_str eio_session_field(const struct eio_session *s, const char *name);
+SIOC_API struct sio_str eio_session_field(const struct eio_session *s,
+                                          const char *name);
 /* All fields; false past the end. */
 SIOC_API bool eio_session_field_at(const struct eio_session *s, size_t i,
                                    struct sio_str *name, struct sio_str *value);
 
 struct eio_session_ops {
     /*
-     * A message; text is valid UTF-8.  Hold the slice to keep it: of a large WebSocket message or a
-     * POST it shares the bytes that arrived.  May close the session.
+     * A message; text is valid UTF-8.  Hold the slice to keep it: of a large
+     * WebSocket message or a POST it shares the bytes that arrived.  May close the
+     * session.
      */
-    void (*on_message)(struct eio_session *s, bool text, struct sio_slice msg, void *user);
+    void (*on_message)(struct eio_session *s, bool text, struct sio_slice msg,
+                       void *user);
 
     /*
-     * The end, exactly once.  The session can no longer be sent to; the pointer is dead when this
-     * returns.  Must not free the server.
+     * The end, exactly once.  The session can no longer be sent to; the pointer is
+     * dead when this returns.  Must not free the server.
      */
     void (*on_close)(struct eio_session *s, enum eio_close_reason reason, void *user);
 };
@@ -101,29 +109,31 @@ struct eio_session_ops {
 /* The request that wants to open a session, for the admission hook. */
 struct eio_request;
 /* Decoded value of the last query parameter of that name; false: not there. */
-SIOC_API bool eio_request_query(struct eio_request *r, const char *name, struct sio_str *value);
+SIOC_API bool eio_request_query(struct eio_request *r, const char *name,
+                                struct sio_str *value);
 /* A field, name in any case; ptr NULL: not there. */
 SIOC_API struct sio_str eio_request_field(struct eio_request *r, const char *name);
 SIOC_API struct sio_str eio_request_address(struct eio_request *r);
 
 struct eio_server_options {
-    const char *path;             /* NULL: "/engine.io/"; begins and ends with '/' */
-    uint32_t ping_interval_ms;    /* 0: 25000 */
-    uint32_t ping_timeout_ms;     /* 0: 20000 */
-    uint32_t upgrade_timeout_ms;  /* 0: 10000 */
-    size_t max_payload;           /* bytes of a message or POST, below 4 GiB; 0: 1000000 */
+    const char *path;            /* NULL: "/engine.io/"; begins and ends with '/' */
+    uint32_t ping_interval_ms;   /* 0: 25000 */
+    uint32_t ping_timeout_ms;    /* 0: 20000 */
+    uint32_t upgrade_timeout_ms; /* 0: 10000 */
+    size_t max_payload; /* bytes of a message or POST, below 4 GiB; 0: 1000000 */
     /*
-     * What may wait in a session, beside what its connection holds (256 KiB and one message).  0: 4 MiB.
-     * Above it the session is closed, "transport error".  A message that finds nothing waiting always fits.
+     * What may wait in a session, beside what its connection holds (256 KiB and one
+     * message).  0: 4 MiB. Above it the session is closed, "transport error".  A
+     * message that finds nothing waiting always fits.
      */
     size_t max_queue_bytes;
-    uint32_t max_sessions;        /* 0: 100000; above: 503 */
+    uint32_t max_sessions; /* 0: 100000; above: 503 */
     bool no_polling;
     bool no_websocket;
     bool no_upgrade;
-    bool cors;                    /* answer cross-origin requests, any origin or those in origins */
+    bool cors; /* answer cross-origin requests, any origin or those in origins */
     bool cors_credentials;
-    const char *const *origins;   /* NULL-terminated, or NULL: any */
+    const char *const *origins; /* NULL-terminated, or NULL: any */
 
     /* NULL: all are admitted.  Returns NULL to admit, or the message of the 403. */
     const char *(*allow_request)(struct eio_request *r, void *user);
@@ -141,39 +151,46 @@ SIOC_API struct eio_server *eio_server_new(struct net_loop *loop,
                                            struct sio_diag *diag);
 
 /*
- * Cuts every session (on_close: "server shutting down") and frees.  Not from a callback of the server's.
- * A callback that eio_server_shutdown still owes is dropped.
+ * Cuts every session (on_close: "server shutting down") and frees.  Not from a
+ * callback of the server's. A callback that eio_server_shutdown still owes is
+ * dropped.
  */
 SIOC_API void eio_server_free(struct eio_server *server);
 
 struct eio_listen_options {
-    const char *host; /* NULL: every address */
-    uint16_t port;    /* 0: the kernel chooses */
+    const char *host;          /* NULL: every address */
+    uint16_t port;             /* 0: the kernel chooses */
     const char *tls_cert_file; /* both NULL: plain */
     const char *tls_key_file;
 };
-/* Returns the port, or an error with diag filled.  May be called several times, for a server of eio_server_new. */
+/*
+ * Returns the port, or an error with diag filled.  May be called several times, for
+ * a server of eio_server_new.
+ */
 SIOC_API int eio_server_listen(struct eio_server *server,
                                const struct eio_listen_options *opts,
                                struct sio_diag *diag);
 
 /*
- * Graceful end: no new sessions (503), each session is closed with SHUTDOWN, and what is on its way
- * is sent, for at most timeout_ms.  Then cb, once, from the loop.  Once per server.
+ * Graceful end: no new sessions (503), each session is closed with SHUTDOWN, and
+ * what is on its way is sent, for at most timeout_ms.  Then cb, once, from the
+ * loop.  Once per server.
  */
 SIOC_API void eio_server_shutdown(struct eio_server *server, uint32_t timeout_ms,
                                   void (*cb)(void *user), void *user);
 
-SIOC_API void eio_session_set_ops(struct eio_session *s, const struct eio_session_ops *ops,
-                                  void *user);
+SIOC_API void eio_session_set_ops(struct eio_session *s,
+                                  const struct eio_session_ops *ops, void *user);
 SIOC_API const struct eio_handshake *eio_session_handshake(const struct eio_session *s);
-SIOC_API const char *eio_session_transport(const struct eio_session *s); /* "polling", "websocket" */
-SIOC_API uint32_t eio_session_number(const struct eio_session *s); /* for logs; not the sid */
+/* "polling" or "websocket". */
+SIOC_API const char *eio_session_transport(const struct eio_session *s);
+/* For logs; not the sid. */
+SIOC_API uint32_t eio_session_number(const struct eio_session *s);
 
 /*
- * Queues a reference.  SIO_OK (also for a volatile message that was dropped); SIO_ERR_CLOSED;
- * SIO_ERR_NOMEM; SIO_ERR_FULL: over max_queue_bytes.  After the last two the session ends, with
- * this turn of the loop: a client never sees a gap.
+ * Queues a reference.  SIO_OK (also for a volatile message that was dropped);
+ * SIO_ERR_CLOSED; SIO_ERR_NOMEM; SIO_ERR_FULL: over max_queue_bytes.  After the
+ * last two the session ends, with this turn of the loop: a client never sees a gap.
  */
 SIOC_API int eio_session_send(struct eio_session *s, struct eio_msg *msg);
 
@@ -181,8 +198,9 @@ SIOC_API int eio_session_send(struct eio_session *s, struct eio_msg *msg);
 SIOC_API size_t eio_session_pending(const struct eio_session *s);
 
 /*
- * Sends what waits, then a close packet (WebSocket: a close frame), and ends.  A polling client that
- * does not ask gets 30 s to fetch it.  on_close comes before this returns.
+ * Sends what waits, then a close packet (WebSocket: a close frame), and ends.  A
+ * polling client that does not ask gets 30 s to fetch it.  on_close comes before
+ * this returns.
  */
 SIOC_API void eio_session_close(struct eio_session *s, enum eio_close_reason reason);
 
@@ -198,7 +216,8 @@ struct eio_server_stats {
     uint64_t bytes_in, bytes_out;
     uint64_t n_dropped; /* volatile or replaced */
 };
-SIOC_API void eio_server_stats(const struct eio_server *server, struct eio_server_stats *out);
+SIOC_API void eio_server_stats(const struct eio_server *server,
+                               struct eio_server_stats *out);
 
 #ifdef __cplusplus
 }

@@ -6,8 +6,9 @@
 #include "base/str.h"
 
 /*
- * The copy: the query as sent, the address, then two runs of pairs, decoded parameters and
- * fields.  A pair is two lengths and the two texts.  More than 64 KiB of one text cannot be.
+ * The copy: the query as sent, the address, then two runs of pairs, decoded
+ * parameters and fields.  A pair is two lengths and the two texts.  More than 64
+ * KiB of one text cannot be.
  */
 struct pair_head {
     uint16_t name_len;
@@ -93,7 +94,8 @@ int eio_handshake_copy(struct eio_session *s, const struct http_request *r,
     return SIO_OK;
 }
 
-bool eio_session_query(const struct eio_session *s, const char *name, struct sio_str *value)
+bool eio_session_query(const struct eio_session *s, const char *name,
+                       struct sio_str *value)
 {
     const struct sio_str *address = &s->handshake.address;
     const char *p = address->ptr + address->len;

@@ -10,7 +10,10 @@
 #include "engineio/packet.h"
 #include "http/websocket.h"
 
-/* What a message costs beside its bytes, so that a queue of empty ones is bounded too. */
+/*
+ * What a message costs beside its bytes, so that a queue of empty ones is bounded
+ * too.
+ */
 #define MSG_OVERHEAD 64
 
 static bool is_large(const struct sio_slice *s)
@@ -65,15 +68,18 @@ static int measure_part(struct measure *m, const struct eio_part *part)
     return SIO_OK;
 }
 
-/* Writes the parts behind each other: small bytes into head, large ones as references. */
+/*
+ * Writes the parts behind each other: small bytes into head, large ones as
+ * references.
+ */
 struct writer {
     struct eio_msg *msg;
     struct sio_buf *head;
     uint8_t *p; /* next free byte of head */
 };
 
-static struct sio_slice *add_slice(struct writer *w, struct sio_buf *buf, const uint8_t *p,
-                                   size_t len)
+static struct sio_slice *add_slice(struct writer *w, struct sio_buf *buf,
+                                   const uint8_t *p, size_t len)
 {
     struct sio_slice *s = &w->msg->slices[w->msg->n_slices++];
 
@@ -90,8 +96,8 @@ static void write_part(struct writer *w, struct eio_msg_part *out,
 
     out->first = w->msg->n_slices - 1;
     out->text = part->text;
-    out->ws_head = (uint8_t)ws_frame_head(w->p, part->text ? WS_TEXT : WS_BINARY,
-                                          part_len(part));
+    out->ws_head =
+        (uint8_t)ws_frame_head(w->p, part->text ? WS_TEXT : WS_BINARY, part_len(part));
     w->p += out->ws_head;
     if (part->text)
         *w->p++ = '0' + EIO_PACKET_MESSAGE;
@@ -196,7 +202,8 @@ void eio_msg_unref(struct eio_msg *msg)
     mem_free(msg);
 }
 
-const struct sio_slice *eio_msg_frames(const struct eio_msg *msg, uint32_t from, size_t *n)
+const struct sio_slice *eio_msg_frames(const struct eio_msg *msg, uint32_t from,
+                                       size_t *n)
 {
     uint32_t first = msg->parts[from].first;
 
@@ -264,7 +271,8 @@ static struct sio_buf *encode_binary(const struct eio_msg *msg,
     return b;
 }
 
-int eio_msg_payload(struct eio_msg *msg, uint32_t part, struct sio_slice *out, size_t *n)
+int eio_msg_payload(struct eio_msg *msg, uint32_t part, struct sio_slice *out,
+                    size_t *n)
 {
     struct eio_msg_part *p = &msg->parts[part];
 

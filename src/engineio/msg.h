@@ -1,5 +1,6 @@
 /*
- * engineio/msg.h - the inside of eio_msg: a message in the forms that both transports send
+ * engineio/msg.h - the inside of eio_msg: a message in the forms that both
+ * transports send
  *
  * All small bytes of a message lie in one buf, `head`, with the WebSocket frame
  * header in front of each part; large bufs are referenced.  So a part is a run of
@@ -33,7 +34,7 @@ struct eio_msg {
     uint32_t n_slices;
     bool is_volatile;
     uint64_t replace_key;
-    size_t bytes;             /* what it counts in a queue: its frames and a small constant */
+    size_t bytes; /* what it counts in a queue: its frames and a small constant */
     struct sio_slice *slices; /* of all parts, in order */
     struct eio_msg_part parts[];
 };
@@ -55,6 +56,7 @@ size_t eio_msg_body(const struct eio_msg *msg, uint32_t part, struct sio_slice *
  * Polling: the packet of a part.  out has room for n_slices of the part, *n is set to
  * their number.  SIO_OK, SIO_ERR_NOMEM (base64).
  */
-int eio_msg_payload(struct eio_msg *msg, uint32_t part, struct sio_slice *out, size_t *n);
+int eio_msg_payload(struct eio_msg *msg, uint32_t part, struct sio_slice *out,
+                    size_t *n);
 
 #endif

@@ -52,7 +52,10 @@ int eio_packet_decode(const struct eio_packet *p, struct sio_buf **out)
     size_t len;
     int rv;
 
-    /* Its padding tells the length beforehand, so that the buf has it from the start. */
+    /*
+     * Its padding tells the length beforehand, so that the buf has it from the
+     * start.
+     */
     if (p->data.len % 4 != 0)
         return SIO_ERR_PARSE;
     b = sio_buf_new(room);
@@ -73,8 +76,8 @@ void eio_open_write(struct wbuf *w, const struct eio_open *o)
     wbuf_addf(w,
               "0{\"sid\":\"%.*s\",\"upgrades\":[%s],\"pingInterval\":%" PRIu32
               ",\"pingTimeout\":%" PRIu32 ",\"maxPayload\":%" PRIu32 "}",
-              STR_ARG(o->sid), o->can_upgrade ? "\"websocket\"" : "", o->ping_interval_ms,
-              o->ping_timeout_ms, o->max_payload);
+              STR_ARG(o->sid), o->can_upgrade ? "\"websocket\"" : "",
+              o->ping_interval_ms, o->ping_timeout_ms, o->max_payload);
 }
 
 static bool read_sid(struct sio_str object, struct sio_str *out)
@@ -110,8 +113,8 @@ static bool read_upgrades(struct sio_str object, bool *has_websocket)
 }
 
 /* A whole number from min to max. */
-static bool read_number(struct sio_str object, const char *name, uint32_t min, uint32_t max,
-                        uint32_t *out)
+static bool read_number(struct sio_str object, const char *name, uint32_t min,
+                        uint32_t max, uint32_t *out)
 {
     struct sio_str raw;
     double d;

@@ -24,7 +24,7 @@ enum eio_packet_type {
     EIO_PACKET_NOOP,
 };
 
-#define EIO_PACKET_BASE64 'b'    /* first character of a binary message in a payload */
+#define EIO_PACKET_BASE64    'b'  /* first character of a binary message in a payload */
 #define EIO_PACKET_SEPARATOR 0x1e /* between the packets of a payload */
 
 /* Packets in one poll reply: Python clients refuse a payload that holds more. */
@@ -46,13 +46,16 @@ int eio_packet_parse(struct sio_str text, struct eio_packet *out);
 bool eio_packet_is_probe(const struct eio_packet *p);
 
 /*
- * Walks the packets of a polling payload, checking each for UTF-8: set `rest` to the
- * body, then call until it does not return 1.  0: the end.  SIO_ERR_PARSE: this packet is
- * bad (an empty body is one empty packet); those before it were good.
+ * Walks the packets of a polling payload, checking each for UTF-8: set `rest` to
+ * the body, then call until it does not return 1.  0: the end.  SIO_ERR_PARSE: this
+ * packet is bad (an empty body is one empty packet); those before it were good.
  */
 int eio_payload_next(struct sio_str *rest, struct eio_packet *out);
 
-/* The bytes of a base64 packet, owned by the caller.  SIO_OK, SIO_ERR_PARSE, SIO_ERR_NOMEM. */
+/*
+ * The bytes of a base64 packet, owned by the caller.  SIO_OK, SIO_ERR_PARSE,
+ * SIO_ERR_NOMEM.
+ */
 int eio_packet_decode(const struct eio_packet *p, struct sio_buf **out);
 
 /* What the open packet says. */
@@ -69,9 +72,9 @@ struct eio_open {
 void eio_open_write(struct wbuf *w, const struct eio_open *o);
 
 /*
- * Reads the JSON of an open packet, which a server sent: all fields of the right kind and in
- * sane bounds (times from 1 ms to 24 days), maxPayload may be missing, others are ignored.
- * sid is a slice of json.  SIO_OK, SIO_ERR_PARSE.
+ * Reads the JSON of an open packet, which a server sent: all fields of the right
+ * kind and in sane bounds (times from 1 ms to 24 days), maxPayload may be missing,
+ * others are ignored. sid is a slice of json.  SIO_OK, SIO_ERR_PARSE.
  */
 int eio_open_parse(struct sio_str json, struct eio_open *out);
 

@@ -10,8 +10,8 @@
 #include "engineio/session.h"
 
 /*
- * Attaches the WebSocket that r asks for to s, which is on polling and not probing.  r is dead
- * either way; on failure nothing else has changed.
+ * Attaches the WebSocket that r asks for to s, which is on polling and not probing.
+ * r is dead either way; on failure nothing else has changed.
  */
 void eio_probe_begin(struct eio_session *s, struct http_request *r);
 

@@ -70,7 +70,10 @@ static void compact(struct eio_queue *q)
     q->n_replaced = 0;
 }
 
-/* Room for one more entry: by closing gaps where they are half of the ring, else by growing. */
+/*
+ * Room for one more entry: by closing gaps where they are half of the ring, else by
+ * growing.
+ */
 static int make_room(struct eio_queue *q)
 {
     struct eio_queue_entry *ring;
@@ -96,7 +99,10 @@ static int make_room(struct eio_queue *q)
     return SIO_OK;
 }
 
-/* The waiting message with this key, or NULL.  One that is sent in part does not count. */
+/*
+ * The waiting message with this key, or NULL.  One that is sent in part does not
+ * count.
+ */
 static struct eio_queue_entry *find_key(const struct eio_queue *q, uint64_t key)
 {
     if (key == 0 || q->n_keyed == 0)
@@ -133,7 +139,8 @@ int eio_queue_push(struct eio_queue *q, struct eio_msg *msg, size_t max_bytes,
         replace(q, old);
         ++*n_dropped;
     }
-    if (!eio_queue_empty(q) && (q->bytes > max_bytes || msg->bytes > max_bytes - q->bytes))
+    if (!eio_queue_empty(q) &&
+        (q->bytes > max_bytes || msg->bytes > max_bytes - q->bytes))
         return SIO_ERR_FULL;
     if (make_room(q) < 0)
         return SIO_ERR_NOMEM;

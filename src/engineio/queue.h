@@ -27,14 +27,18 @@ void eio_queue_fini(struct eio_queue *q);
 bool eio_queue_empty(const struct eio_queue *q);
 
 /*
- * Adds a reference to msg at the end.  A message with the same replace key is dropped,
- * unless it is already sent in part; *n_dropped counts it.  SIO_OK; SIO_ERR_FULL when the bytes would
- * pass max_bytes (a message that finds the queue empty always goes in); SIO_ERR_NOMEM.
+ * Adds a reference to msg at the end.  A message with the same replace key is
+ * dropped, unless it is already sent in part; *n_dropped counts it.  SIO_OK;
+ * SIO_ERR_FULL when the bytes would pass max_bytes (a message that finds the queue
+ * empty always goes in); SIO_ERR_NOMEM.
  */
 int eio_queue_push(struct eio_queue *q, struct eio_msg *msg, size_t max_bytes,
                    uint64_t *n_dropped);
 
-/* The oldest message, borrowed, and the first of its parts that is still to be sent.  NULL: empty. */
+/*
+ * The oldest message, borrowed, and the first of its parts that is still to be
+ * sent.  NULL: empty.
+ */
 struct eio_msg *eio_queue_front(const struct eio_queue *q, uint32_t *part);
 
 /* n more parts of the front message are sent; the last one takes it out. */

@@ -14,7 +14,7 @@
 struct eio_server {
     struct eio_sessions sessions;
     struct eio_server_options opts; /* numbers filled in */
-    char *pattern; /* path + "*" */
+    char *pattern;                  /* path + "*" */
     struct http_server *http;
     bool owns_http;
     struct http_cors cors;
@@ -71,7 +71,8 @@ const char *eio_refusal_text(enum eio_refusal code)
     return "";
 }
 
-void eio_refuse(struct http_request *r, int status, enum eio_refusal code, const char *text)
+void eio_refuse(struct http_request *r, int status, enum eio_refusal code,
+                const char *text)
 {
     struct sio_slice body;
     struct wbuf w;
@@ -172,8 +173,9 @@ static struct verdict judge_known(const struct eio_server *server,
 
     if (q->upgrade) {
         /* One WebSocket in a session's life: nobody who learns a sid takes it over. */
-        if (!is_get(q->http) || !q->websocket || server->opts.no_upgrade || s->upgrade != EIO_UPGRADE_NONE ||
-            s->state != EIO_OPEN || s->transport->ops != &eio_polling_ops)
+        if (!is_get(q->http) || !q->websocket || server->opts.no_upgrade ||
+            s->upgrade != EIO_UPGRADE_NONE || s->state != EIO_OPEN ||
+            s->transport->ops != &eio_polling_ops)
             return refused(EIO_REFUSE_REQUEST);
         return accepted;
     }
@@ -184,7 +186,10 @@ static struct verdict judge_known(const struct eio_server *server,
     return accepted;
 }
 
-/* Reads what decides about the request, and judges: the order of checks is the protocol's. */
+/*
+ * Reads what decides about the request, and judges: the order of checks is the
+ * protocol's.
+ */
 static struct verdict judge(struct eio_server *server, struct eio_request *q)
 {
     struct sio_str transport, sid, origin;
@@ -195,8 +200,8 @@ static struct verdict judge(struct eio_server *server, struct eio_request *q)
         return refused(EIO_REFUSE_TRANSPORT);
     polling = str_eq_cstr(transport, "polling");
     q->websocket = str_eq_cstr(transport, "websocket");
-    if ((polling && server->opts.no_polling) || (q->websocket && server->opts.no_websocket) ||
-        (!polling && !q->websocket))
+    if ((polling && server->opts.no_polling) ||
+        (q->websocket && server->opts.no_websocket) || (!polling && !q->websocket))
         return refused(EIO_REFUSE_TRANSPORT);
 
     origin = http_request_field(q->http, "Origin");
@@ -241,7 +246,8 @@ static int reply_open(struct eio_server *server, struct eio_request *q,
     int rv;
 
     wbuf_init(&w, 512);
-    eio_session_write_open(s, !server->opts.no_upgrade && !server->opts.no_websocket, &w);
+    eio_session_write_open(s, !server->opts.no_upgrade && !server->opts.no_websocket,
+                           &w);
     if (w.error < 0) {
         wbuf_fini(&w);
         http_reply_error(q->http, 500, "Out of memory");
@@ -374,7 +380,10 @@ static void on_drained(void *user)
     done(user);
 }
 
-/* Sessions first, so that polling clients can still fetch their close packet; then HTTP. */
+/*
+ * Sessions first, so that polling clients can still fetch their close packet; then
+ * HTTP.
+ */
 static void on_check(struct net_task *task)
 {
     struct eio_server *server = container_of(task, struct eio_server, check);
@@ -423,8 +432,8 @@ static int check_options(const struct eio_server_options *o, struct sio_diag *di
     size_t len = o->path ? strlen(o->path) : 0;
 
     if (o->path && (len == 0 || o->path[0] != '/' || o->path[len - 1] != '/'))
-        return sio_diag_set(diag, SIO_ERR_INVAL, "path \"%s\" has to begin and end with '/'",
-                            o->path);
+        return sio_diag_set(diag, SIO_ERR_INVAL,
+                            "path \"%s\" has to begin and end with '/'", o->path);
     if (o->no_polling && o->no_websocket)
         return sio_diag_set(diag, SIO_ERR_INVAL, "no transport is left");
     if (o->max_payload > UINT32_MAX)
@@ -432,7 +441,8 @@ static int check_options(const struct eio_server_options *o, struct sio_diag *di
     return SIO_OK;
 }
 
-static void fill_defaults(struct eio_server *server, const struct eio_server_options *opts)
+static void fill_defaults(struct eio_server *server,
+                          const struct eio_server_options *opts)
 {
     struct eio_server_options *o = &server->opts;
     struct eio_sessions *table = &server->sessions;
@@ -494,7 +504,8 @@ struct eio_server *eio_server_attach(struct net_loop *loop, struct http_server *
     server->pattern = make_pattern(opts->path ? opts->path : DEFAULT_PATH);
     if (!server->pattern)
         goto free_server;
-    if (http_server_route(http, HTTP_ANY, server->pattern, &server->handler, server) < 0)
+    if (http_server_route(http, HTTP_ANY, server->pattern, &server->handler, server) <
+        0)
         goto free_pattern;
     return server;
 

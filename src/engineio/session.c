@@ -10,7 +10,7 @@
 /* How long a polling client has to fetch what is left and the close packet. */
 #define CLOSING_MS 30000
 
-#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_MS  UINT64_C(1000000)
 
 /* Rows are from, columns to.  A session only moves forward. */
 static const bool may_go[4][4] = {
@@ -48,7 +48,10 @@ const char *eio_close_reason_text(enum eio_close_reason reason)
     return "";
 }
 
-/* Starts the session's timer for a point in time; rounds up, since timers count whole ms. */
+/*
+ * Starts the session's timer for a point in time; rounds up, since timers count
+ * whole ms.
+ */
 static int timer_until(struct eio_session *s, uint64_t due_ns)
 {
     uint64_t now_ns = net_loop_now_ns(s->table->loop);
@@ -178,7 +181,8 @@ free_session:
     return NULL;
 }
 
-void eio_session_write_open(const struct eio_session *s, bool can_upgrade, struct wbuf *w)
+void eio_session_write_open(const struct eio_session *s, bool can_upgrade,
+                            struct wbuf *w)
 {
     struct eio_open o = {
         .sid = {s->sid, RANDOM_ID_LEN},
@@ -281,7 +285,8 @@ void eio_session_close(struct eio_session *s, enum eio_close_reason reason)
     list_append(&s->table->closing, &s->link);
     s->deadline_ns = net_loop_now_ns(s->table->loop) + CLOSING_MS * NS_PER_MS;
     if (timer_until(s, s->deadline_ns) < 0)
-        s->deadline_ns = 0; /* no timer: the next request, or the server's end, finds it */
+        s->deadline_ns =
+            0; /* no timer: the next request, or the server's end, finds it */
     report(s, reason);
     if (s->state == EIO_CLOSING)
         s->transport->ops->finish(s->transport, reason);
@@ -363,7 +368,10 @@ enum eio_close_reason eio_session_reason_of(int error)
     return error == SIO_ERR_PARSE ? EIO_CLOSE_PARSE_ERROR : EIO_CLOSE_TRANSPORT_ERROR;
 }
 
-/* The client would see a gap: the session ends, but not under the feet of who is sending. */
+/*
+ * The client would see a gap: the session ends, but not under the feet of who is
+ * sending.
+ */
 static int doom(struct eio_session *s, int error)
 {
     log_debug(net_loop_log(s->table->loop), "session=%u cannot queue: %s", s->number,
@@ -376,8 +384,8 @@ static int doom(struct eio_session *s, int error)
 static int enqueue(struct eio_session *s, struct eio_msg *msg)
 {
     struct eio_sessions *table = s->table;
-    int rv = eio_queue_push(&s->queue, msg, table->max_queue_bytes,
-                            &table->stats.n_dropped);
+    int rv =
+        eio_queue_push(&s->queue, msg, table->max_queue_bytes, &table->stats.n_dropped);
 
     if (rv != SIO_ERR_FULL || !s->transport->ops->writable(s->transport))
         return rv;
@@ -385,7 +393,8 @@ static int enqueue(struct eio_session *s, struct eio_msg *msg)
     s->transport->ops->flush(s->transport);
     if (s->state != EIO_OPEN)
         return SIO_ERR_CLOSED;
-    return eio_queue_push(&s->queue, msg, table->max_queue_bytes, &table->stats.n_dropped);
+    return eio_queue_push(&s->queue, msg, table->max_queue_bytes,
+                          &table->stats.n_dropped);
 }
 
 int eio_session_send(struct eio_session *s, struct eio_msg *msg)
@@ -418,7 +427,8 @@ int eio_session_send(struct eio_session *s, struct eio_msg *msg)
 
 size_t eio_session_pending(const struct eio_session *s)
 {
-    return s->queue.bytes + (s->transport ? s->transport->ops->pending(s->transport) : 0);
+    return s->queue.bytes +
+           (s->transport ? s->transport->ops->pending(s->transport) : 0);
 }
 
 void eio_session_set_ops(struct eio_session *s, const struct eio_session_ops *ops,

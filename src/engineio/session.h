@@ -24,9 +24,9 @@ enum eio_upgrade { EIO_UPGRADE_NONE, EIO_UPGRADE_PROBING, EIO_UPGRADE_DONE };
 struct eio_sessions {
     struct net_loop *loop;
     struct map by_sid;
-    struct list open;       /* struct eio_session.link, state OPEN */
-    struct list closing;    /* the same, state CLOSING */
-    struct list lingering;  /* WebSockets that their sessions have left */
+    struct list open;      /* struct eio_session.link, state OPEN */
+    struct list closing;   /* the same, state CLOSING */
+    struct list lingering; /* WebSockets that their sessions have left */
     uint32_t last_number;
     uint32_t ping_interval_ms;
     uint32_t ping_timeout_ms;
@@ -35,7 +35,10 @@ struct eio_sessions {
     size_t max_queue_bytes;
     struct eio_server_stats stats;
 
-    /* A session or lingering WebSocket has gone; to be looked at later (eio_sessions_idle), not in the call. */
+    /*
+     * A session or lingering WebSocket has gone; to be looked at later
+     * (eio_sessions_idle), not in the call.
+     */
     void (*on_gone)(struct eio_sessions *table);
 };
 
@@ -44,8 +47,8 @@ struct eio_probe;
 struct eio_session {
     struct map_node node;
     char sid[RANDOM_ID_LEN + 1];
-    bool pinged;  /* a ping is out */
-    bool doomed;  /* ends with this turn: its queue could not take a message */
+    bool pinged; /* a ping is out */
+    bool doomed; /* ends with this turn: its queue could not take a message */
     uint32_t number;
     enum eio_state state;
     enum eio_upgrade upgrade;
@@ -77,7 +80,8 @@ struct eio_session *eio_sessions_find(struct eio_sessions *table, struct sio_str
 struct eio_session *eio_session_new(struct eio_sessions *table);
 
 /* Its open packet, with the type character.  can_upgrade: offered. */
-void eio_session_write_open(const struct eio_session *s, bool can_upgrade, struct wbuf *w);
+void eio_session_write_open(const struct eio_session *s, bool can_upgrade,
+                            struct wbuf *w);
 
 /* OPENING -> OPEN, with its first transport (moved). */
 void eio_session_opened(struct eio_session *s, struct eio_transport *t);
@@ -86,9 +90,9 @@ void eio_session_opened(struct eio_session *s, struct eio_transport *t);
 void eio_session_discard(struct eio_session *s);
 
 /*
- * A packet that the transport in charge received; buf keeps its bytes alive, or NULL.
- * SIO_OK (the session may have ended); SIO_ERR_PARSE, SIO_ERR_PROTOCOL, SIO_ERR_NOMEM: the
- * caller is to fail the session.
+ * A packet that the transport in charge received; buf keeps its bytes alive, or
+ * NULL. SIO_OK (the session may have ended); SIO_ERR_PARSE, SIO_ERR_PROTOCOL,
+ * SIO_ERR_NOMEM: the caller is to fail the session.
  */
 int eio_session_receive(struct eio_session *s, const struct eio_packet *p,
                         struct sio_buf *buf);
@@ -98,15 +102,22 @@ void eio_session_receive_binary(struct eio_session *s, struct sio_slice bytes);
 enum eio_close_reason eio_session_reason_of(int error);
 
 /*
- * Ends at once: the client is told if its transport can do so now; what is queued is dropped.
- * Harmless when the session has ended.
+ * Ends at once: the client is told if its transport can do so now; what is queued
+ * is dropped. Harmless when the session has ended.
  */
 void eio_session_fail(struct eio_session *s, enum eio_close_reason reason);
 
-/* Called by a transport's finish, when the close packet is out: s forgets it, and it ends itself. */
+/*
+ * Called by a transport's finish, when the close packet is out: s forgets it, and
+ * it ends itself.
+ */
 void eio_session_drained(struct eio_session *s);
 
-/* The session moves to another transport; what is queued goes there.  Returns the old one, moved to the caller. */
-struct eio_transport *eio_session_switch(struct eio_session *s, struct eio_transport *t);
+/*
+ * The session moves to another transport; what is queued goes there.  Returns the
+ * old one, moved to the caller.
+ */
+struct eio_transport *eio_session_switch(struct eio_session *s,
+                                         struct eio_transport *t);
 
 #endif

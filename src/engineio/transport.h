@@ -20,7 +20,10 @@ struct eio_transport_ops {
     /* True if a message that is queued now leaves with this turn. */
     bool (*writable)(const struct eio_transport *t);
 
-    /* Takes msg past the session's queue, which is empty.  SIO_ERR_AGAIN: it has to be queued. */
+    /*
+     * Takes msg past the session's queue, which is empty.  SIO_ERR_AGAIN: it has to
+     * be queued.
+     */
     int (*send)(struct eio_transport *t, struct eio_msg *msg);
 
     /* Sends what it can take of the session's queue.  May end the session. */
@@ -28,10 +31,16 @@ struct eio_transport_ops {
 
     void (*ping)(struct eio_transport *t);
 
-    /* Sends all that waits and a close packet, and then calls eio_session_drained, now or later. */
+    /*
+     * Sends all that waits and a close packet, and then calls eio_session_drained,
+     * now or later.
+     */
     void (*finish)(struct eio_transport *t, enum eio_close_reason reason);
 
-    /* Tells the client in the transport's way, if that is possible at once.  t is gone. */
+    /*
+     * Tells the client in the transport's way, if that is possible at once.  t is
+     * gone.
+     */
     void (*close)(struct eio_transport *t, enum eio_close_reason reason);
 
     /* Cuts the connections.  t is gone. */
@@ -73,7 +82,10 @@ struct eio_transport *eio_polling_new(struct eio_session *s);
 /* A payload as the answer to a GET: type, no-store. */
 int eio_polling_reply(struct http_request *r, const struct sio_slice *body, size_t n);
 
-/* A GET: answered at once if something waits, else held.  A second one ends the session. */
+/*
+ * A GET: answered at once if something waits, else held.  A second one ends the
+ * session.
+ */
 void eio_polling_get(struct eio_transport *t, struct http_request *r);
 
 /* The head of a POST: refused (the session ends), or its body is awaited. */
@@ -90,8 +102,8 @@ void eio_polling_release(struct eio_transport *t);
 void eio_polling_retire(struct eio_transport *t);
 
 /*
- * WebSocket: takes r, which asks for one and has been checked.  NULL: out of memory or the
- * connection is gone; r is dead either way.
+ * WebSocket: takes r, which asks for one and has been checked.  NULL: out of memory
+ * or the connection is gone; r is dead either way.
  */
 struct eio_transport *eio_websocket_new(struct eio_session *s, struct http_request *r);
 

@@ -11,7 +11,8 @@
 struct polling {
     struct eio_transport base;
     struct http_request *poll; /* the waiting GET, or NULL; borrowed */
-    struct http_request *post; /* the POST whose body is on its way, or NULL; borrowed */
+    struct http_request
+        *post; /* the POST whose body is on its way, or NULL; borrowed */
     bool ping_due;
 };
 
@@ -81,7 +82,10 @@ static struct http_request *take_poll(struct polling *p)
     return r;
 }
 
-/* Lets go of both requests and frees p.  A POST that is left is answered when its body is there. */
+/*
+ * Lets go of both requests and frees p.  A POST that is left is answered when its
+ * body is there.
+ */
 static struct http_request *dissolve(struct polling *p, struct http_request **post)
 {
     struct http_request *poll = take_poll(p);

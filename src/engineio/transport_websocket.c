@@ -226,7 +226,10 @@ static void websocket_close(struct eio_transport *t, enum eio_close_reason reaso
     ws_close(w->ws, close_code(reason), NULL);
 }
 
-/* The connection has its own deadline for a peer that does not read: the session can go at once. */
+/*
+ * The connection has its own deadline for a peer that does not read: the session
+ * can go at once.
+ */
 static void websocket_finish(struct eio_transport *t, enum eio_close_reason reason)
 {
     struct eio_session *s = t->session;
@@ -269,7 +272,8 @@ const struct eio_transport_ops eio_websocket_ops = {
 void eio_websocket_cut_lingering(struct eio_sessions *table)
 {
     while (!list_empty(&table->lingering)) {
-        struct websocket *w = container_of(table->lingering.next, struct websocket, lingering);
+        struct websocket *w =
+            container_of(table->lingering.next, struct websocket, lingering);
 
         ws_abort(w->ws);
     }

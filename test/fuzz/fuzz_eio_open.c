@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     eio_open_write(&w, &first);
     check(w.error == SIO_OK);
     text = wbuf_str(&w);
-    check(eio_open_parse((struct sio_str){text.ptr + 1, text.len - 1}, &second) == SIO_OK);
+    check(eio_open_parse((struct sio_str){text.ptr + 1, text.len - 1}, &second) ==
+          SIO_OK);
     check(first.sid.len == second.sid.len);
     check(memcmp(first.sid.ptr, second.sid.ptr, first.sid.len) == 0);
     check(first.can_upgrade == second.can_upgrade);

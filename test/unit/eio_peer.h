@@ -1,8 +1,10 @@
 /*
- * eio_peer.h - a raw HTTP and WebSocket peer that runs in turns with the loop under test
+ * eio_peer.h - a raw HTTP and WebSocket peer that runs in turns with the loop under
+ * test
  *
  * Nothing here knows the code under test: it writes bytes and reads bytes.  Waiting
- * means running the loop; a wait without end is ended by the alarm of the test program.
+ * means running the loop; a wait without end is ended by the alarm of the test
+ * program.
  */
 #ifndef TEST_EIO_PEER_H
 #define TEST_EIO_PEER_H

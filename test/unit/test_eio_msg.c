@@ -74,7 +74,10 @@ static void a_small_text_is_one_slice_for_both_transports(void **state)
     (void)state;
     assert_non_null(msg);
     assert_int_equal(msg->n_slices, 1);
-    assert_bytes(frames_of(msg, 0), "\x81\x06" "4hello", 8);
+    assert_bytes(frames_of(msg, 0),
+                 "\x81\x06"
+                 "4hello",
+                 8);
     assert_bytes(payload_of(msg, 0), "4hello", 6);
     assert_bytes(body_of(msg, 0), "4hello", 6);
     eio_msg_unref(msg);
@@ -97,7 +100,10 @@ static void empty_messages_keep_their_form(void **state)
     struct eio_msg *binary = eio_msg_binary("", 0);
 
     (void)state;
-    assert_bytes(frames_of(text, 0), "\x81\x01" "4", 3);
+    assert_bytes(frames_of(text, 0),
+                 "\x81\x01"
+                 "4",
+                 3);
     assert_bytes(payload_of(text, 0), "4", 1);
     assert_bytes(frames_of(binary, 0), "\x82\x00", 2);
     assert_bytes(payload_of(binary, 0), "b", 1);
@@ -124,7 +130,10 @@ static void a_large_buf_is_shared_between_small_pieces(void **state)
     sio_buf_unref(b); /* the message keeps it */
     got = frames_of(msg, 0);
     assert_int_equal(got.len, 10 + 1 + 66004);
-    assert_memory_equal(got.ptr, "\x81\x7f\0\0\0\0\0\1\x01\xd5" "4[\"", 13);
+    assert_memory_equal(got.ptr,
+                        "\x81\x7f\0\0\0\0\0\1\x01\xd5"
+                        "4[\"",
+                        13);
     assert_memory_equal(got.ptr + got.len - 2, "\"]", 2);
     assert_memory_equal(got.ptr + 13, sio_buf_data(b) + 100, 66000);
     assert_memory_equal(payload_of(msg, 0).ptr, "4[\"", 3);
@@ -151,14 +160,18 @@ static void attachments_follow_their_text(void **state)
     struct sio_slice text = {NULL, (const uint8_t *)"51-", 3};
     struct sio_slice large = sio_slice_of(b);
     struct sio_slice small = {NULL, (const uint8_t *)"xy", 2};
-    struct eio_part parts[] = {{true, &text, 1}, {false, &large, 1}, {false, &small, 1}};
+    struct eio_part parts[] = {
+        {true, &text, 1}, {false, &large, 1}, {false, &small, 1}};
     struct eio_msg *msg = eio_msg_new(parts, 3, NULL);
     struct sio_str got;
 
     (void)state;
     got = frames_of(msg, 0);
     assert_int_equal(got.len, 2 + 4 + 4 + 5000 + 2 + 2);
-    assert_memory_equal(got.ptr, "\x81\x04" "451-\x82\x7e\x13\x88", 10);
+    assert_memory_equal(got.ptr,
+                        "\x81\x04"
+                        "451-\x82\x7e\x13\x88",
+                        10);
     assert_memory_equal(got.ptr + 10, sio_buf_data(b), 5000);
     assert_memory_equal(got.ptr + 5010, "\x82\x02xy", 4);
     assert_bytes(frames_of(msg, 2), "\x82\x02xy", 4);
@@ -180,7 +193,8 @@ static void base64_does_not_see_the_borders_of_slices(void **state)
         for (size_t j = 0; j < 7; j++) {
             size_t a = EIO_MSG_COPY_MAX + 1 + i;
             size_t c = EIO_MSG_COPY_MAX + 1 + j;
-            struct sio_slice s[] = {{b, p, j}, {b, p + j, a}, {b, p + j + a, i}, {b, p + j + a + i, c}};
+            struct sio_slice s[] = {
+                {b, p, j}, {b, p + j, a}, {b, p + j + a, i}, {b, p + j + a + i, c}};
             struct eio_part pieces = {.slices = s, .n_slices = 4};
             struct sio_slice all = {NULL, p, j + a + i + c};
             struct eio_part whole = {.slices = &all, .n_slices = 1};
@@ -189,7 +203,8 @@ static void base64_does_not_see_the_borders_of_slices(void **state)
 
             assert_true(payload_of(m1, 0).len > 0);
             assert_int_equal(sio_buf_len(m1->parts[0].base64), payload_of(m2, 0).len);
-            assert_memory_equal(sio_buf_data(m1->parts[0].base64), joined.buf->data, joined.len);
+            assert_memory_equal(sio_buf_data(m1->parts[0].base64), joined.buf->data,
+                                joined.len);
             eio_msg_unref(m1);
             eio_msg_unref(m2);
         }
@@ -214,7 +229,8 @@ static void base64_is_made_once(void **state)
 static void frame_headers_take_the_shortest_form(void **state)
 {
     static const size_t lens[] = {0, 124, 125, 126, 65534, 65535, 65536};
-    static const size_t heads[] = {2, 2, 4, 4, 4, 10, 10}; /* the type is one byte more */
+    static const size_t heads[] = {2, 2,  4, 4,
+                                   4, 10, 10}; /* the type is one byte more */
     struct sio_buf *b = numbered(65536);
 
     (void)state;
@@ -238,7 +254,8 @@ static void survives_each_failing_allocation(void **state)
     size_t n;
 
     (void)state;
-    alloc_fail_each (i) {
+    alloc_fail_each(i)
+    {
         msg = eio_msg_new(parts, 2, NULL);
         assert_int_equal(b->refs, msg ? 3 : 1);
     }

@@ -47,9 +47,22 @@ static void reads_a_packet_of_each_type(void **state)
 
 static void rejects_what_the_protocol_does_not_know(void **state)
 {
-    static const char *const bad[] = {"",  "\x1e",  "7",      "9",     "x", "4a\x1e",
-                                      "\x1e" "4a", "4a\x1e\x1e" "4b", "/", "bQQ==\x1e", "4\xff",
-                                      "4\xc0\xaf", "4\xed\xa0\x80", "4\xe2\x82"};
+    static const char *const bad[] = {"",
+                                      "\x1e",
+                                      "7",
+                                      "9",
+                                      "x",
+                                      "4a\x1e",
+                                      "\x1e"
+                                      "4a",
+                                      "4a\x1e\x1e"
+                                      "4b",
+                                      "/",
+                                      "bQQ==\x1e",
+                                      "4\xff",
+                                      "4\xc0\xaf",
+                                      "4\xed\xa0\x80",
+                                      "4\xe2\x82"};
 
     (void)state;
     for (size_t i = 0; i < N_ELEMENTS(bad); i++)
@@ -58,7 +71,10 @@ static void rejects_what_the_protocol_does_not_know(void **state)
 
 static void gives_the_packets_before_a_bad_one(void **state)
 {
-    struct sio_str body = str("4a\x1e" "4b\x1e" "8\x1e" "4c");
+    struct sio_str body = str("4a\x1e"
+                              "4b\x1e"
+                              "8\x1e"
+                              "4c");
     struct eio_packet p;
 
     (void)state;
@@ -70,7 +86,8 @@ static void gives_the_packets_before_a_bad_one(void **state)
 
 static void keeps_nul_and_separators_apart(void **state)
 {
-    static const char text[] = "4a\0b\x1e" "4";
+    static const char text[] = "4a\0b\x1e"
+                               "4";
     struct sio_str body = {text, sizeof(text) - 1};
     struct eio_packet p;
 
@@ -83,15 +100,34 @@ static void keeps_nul_and_separators_apart(void **state)
     assert_int_equal(eio_payload_next(&body, &p), 0);
 }
 
-/* Cut short at each position: whole packets stay; behind a separator and in a character it is an error. */
+/*
+ * Cut short at each position: whole packets stay; behind a separator and in a
+ * character it is an error.
+ */
 static void may_be_cut_short_anywhere(void **state)
 {
-    static const char text[] = "4one\x1e" "bAQID\x1e" "3\x1e" "4\xe2\x82\xac";
+    static const char text[] = "4one\x1e"
+                               "bAQID\x1e"
+                               "3\x1e"
+                               "4\xe2\x82\xac";
     static const int want[] = {
-        [1] = 1, 1, 1, 1, SIO_ERR_PARSE,    /* 4one */
-        2, 2, 2, 2, 2, SIO_ERR_PARSE,       /* bAQID */
-        3, SIO_ERR_PARSE,                   /* 3 */
-        4, SIO_ERR_PARSE, SIO_ERR_PARSE, 4, /* 4 and U+20AC */
+        [1] = 1,
+        1,
+        1,
+        1,
+        SIO_ERR_PARSE, /* 4one */
+        2,
+        2,
+        2,
+        2,
+        2,
+        SIO_ERR_PARSE, /* bAQID */
+        3,
+        SIO_ERR_PARSE, /* 3 */
+        4,
+        SIO_ERR_PARSE,
+        SIO_ERR_PARSE,
+        4, /* 4 and U+20AC */
     };
 
     (void)state;
@@ -106,7 +142,8 @@ static void decodes_a_binary_packet(void **state)
         const char *text;
         const char *bytes;
         size_t len;
-    } good[] = {{"b", "", 0}, {"bAA==", "\0", 1}, {"bAAE=", "\0\1", 2}, {"bAAEC", "\0\1\2", 3}};
+    } good[] = {
+        {"b", "", 0}, {"bAA==", "\0", 1}, {"bAAE=", "\0\1", 2}, {"bAAEC", "\0\1\2", 3}};
 
     (void)state;
     for (size_t i = 0; i < N_ELEMENTS(good); i++) {
@@ -126,8 +163,10 @@ static void decodes_a_binary_packet(void **state)
 
 static void rejects_bad_base64(void **state)
 {
-    static const char *const bad[] = {"bA", "bAA", "bAA=", "bA===", "b====", "bAA==AA==",
-                                      "bA\nAA", "b\xff\xff\xff\xff", "bAA-_"};
+    static const char *const bad[] = {
+        "bA",    "bAA",       "bAA=",   "bA===",
+        "b====", "bAA==AA==", "bA\nAA", "b\xff\xff\xff\xff",
+        "bAA-_"};
 
     (void)state;
     for (size_t i = 0; i < N_ELEMENTS(bad); i++) {

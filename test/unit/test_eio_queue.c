@@ -131,7 +131,8 @@ static void endless_replacement_takes_no_memory(void **state)
     (void)state;
     push('x', 0, NO_LIMIT);
     for (int i = 0; i < 100000; i++)
-        assert_int_equal(push((char)('a' + i % 4), 1 + (uint64_t)i % 4, NO_LIMIT), SIO_OK);
+        assert_int_equal(push((char)('a' + i % 4), 1 + (uint64_t)i % 4, NO_LIMIT),
+                         SIO_OK);
     assert_true(queue.cap <= 32);
     assert_int_equal(n_dropped, 99996);
     assert_pops("xabcd");

@@ -11,7 +11,7 @@
 
 #include "base/list.h"
 
-#define PATH "/engine.io/"
+#define PATH    "/engine.io/"
 #define POLLING PATH "?EIO=4&transport=polling"
 
 /* One of everything that a test needs; made anew for each. */
@@ -34,7 +34,8 @@ static struct {
 
 static struct peer_reply reply;
 
-static void on_message(struct eio_session *s, bool text, struct sio_slice msg, void *user)
+static void on_message(struct eio_session *s, bool text, struct sio_slice msg,
+                       void *user)
 {
     struct eio_msg *echo;
     size_t at = strlen(fix.got);
@@ -135,8 +136,8 @@ static void request(struct peer *p, const char *method, const char *target,
 {
     char head[2048];
 
-    snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: example.test\r\n%s", method, target,
-             fields ? fields : "");
+    snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: example.test\r\n%s", method,
+             target, fields ? fields : "");
     peer_puts(p, head);
     if (body) {
         snprintf(head, sizeof(head), "Content-Length: %zu\r\n\r\n", len);
@@ -203,10 +204,11 @@ static struct sid open_polling(struct peer *p)
 
 static void ws_request(struct peer *p, const char *target)
 {
-    request(p, "GET", target,
-            "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
-            NULL, 0);
+    request(
+        p, "GET", target,
+        "Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        NULL, 0);
 }
 
 static void ws_open(struct peer *p, const char *sid)
@@ -248,7 +250,8 @@ static void run_until_closed(int n)
         assert_int_equal(net_loop_run_once(fix.loop, 5), SIO_OK);
 }
 
-static const struct eio_server_options quick = {.ping_interval_ms = 300, .ping_timeout_ms = 200};
+static const struct eio_server_options quick = {.ping_interval_ms = 300,
+                                                .ping_timeout_ms = 200};
 
 /* Requests */
 
@@ -370,7 +373,8 @@ static void another_method_on_a_session_is_405_and_it_lives_on(void **state)
 
 static void answers_cross_origin_requests_where_told_to(void **state)
 {
-    static const struct eio_server_options opts = {.cors = true, .cors_credentials = true};
+    static const struct eio_server_options opts = {.cors = true,
+                                                   .cors_credentials = true};
     static const char origin[] = "Origin: http://a.example.test\r\n";
     struct peer *p;
 
@@ -385,7 +389,8 @@ static void answers_cross_origin_requests_where_told_to(void **state)
     assert_int_equal(reply.status / 100, 2);
     assert_string_equal(peer_field(&reply, "Access-Control-Allow-Origin"),
                         "http://a.example.test");
-    assert_string_equal(peer_field(&reply, "Access-Control-Allow-Headers"), "content-type");
+    assert_string_equal(peer_field(&reply, "Access-Control-Allow-Headers"),
+                        "content-type");
     request(p, "GET", POLLING, origin, NULL, 0);
     peer_reply(p, &reply);
     assert_int_equal(reply.status, 200);
@@ -407,7 +412,8 @@ static void keeps_what_the_opening_request_said(void **state)
     (void)state;
     start(NULL);
     p = dial();
-    request(p, "GET", POLLING "&nuc_id=a%2Bb+c&nuc_id=second&empty=&flag", "X-One: 1\r\n", NULL, 0);
+    request(p, "GET", POLLING "&nuc_id=a%2Bb+c&nuc_id=second&empty=&flag",
+            "X-One: 1\r\n", NULL, 0);
     peer_reply(p, &reply);
     assert_non_null(fix.session);
     assert_true(eio_session_query(fix.session, "nuc_id", &value));
@@ -458,7 +464,8 @@ static void the_open_packet_says_what_it_has_to(void **state)
     p = dial();
     request(p, "GET", POLLING, NULL, NULL, 0);
     peer_reply(p, &reply);
-    assert_string_equal(peer_field(&reply, "Content-Type"), "text/plain; charset=UTF-8");
+    assert_string_equal(peer_field(&reply, "Content-Type"),
+                        "text/plain; charset=UTF-8");
     assert_string_equal(peer_field(&reply, "Cache-Control"), "no-store");
     assert_int_equal(sscanf(reply.body, "0{\"sid\":\"%31[^\"]\"", sid), 1);
     assert_int_equal(strlen(sid), 20);
@@ -470,10 +477,11 @@ static void the_open_packet_says_what_it_has_to(void **state)
     ws_open(p, NULL);
     assert_int_equal(peer_read_frame(p, &reply), 1);
     assert_int_equal(sscanf(reply.body, "0{\"sid\":\"%31[^\"]\"", sid), 1);
-    snprintf(want, sizeof(want),
-             "0{\"sid\":\"%s\",\"upgrades\":[],\"pingInterval\":300,\"pingTimeout\":200,"
-             "\"maxPayload\":1234}",
-             sid);
+    snprintf(
+        want, sizeof(want),
+        "0{\"sid\":\"%s\",\"upgrades\":[],\"pingInterval\":300,\"pingTimeout\":200,"
+        "\"maxPayload\":1234}",
+        sid);
     assert_string_equal(reply.body, want);
 }
 
@@ -489,7 +497,8 @@ static void offers_no_upgrade_where_there_is_none(void **state)
     p = dial();
     sid = open_polling(p);
     assert_non_null(strstr(reply.body, "\"upgrades\":[]"));
-    snprintf(target, sizeof(target), PATH "?EIO=4&transport=websocket&sid=%s", sid.text);
+    snprintf(target, sizeof(target), PATH "?EIO=4&transport=websocket&sid=%s",
+             sid.text);
     ws_request(p, target);
     peer_reply(p, &reply);
     assert_int_equal(reply.status, 400);
@@ -525,11 +534,20 @@ static void echoes_over_polling(void **state)
     p = dial();
     sid = open_polling(p);
     get(poll, sid.text);
-    post(p, sid.text, "4hello\x1e" "4\xe2\x82\xac\x1e" "bAQID\x1e" "4");
+    post(p, sid.text,
+         "4hello\x1e"
+         "4\xe2\x82\xac\x1e"
+         "bAQID\x1e"
+         "4");
     expect(p, 200, "ok");
     assert_string_equal(peer_field(&reply, "Content-Type"), "text/html");
-    expect(poll, 200, "4hello\x1e" "4\xe2\x82\xac\x1e" "bAQID\x1e" "4");
-    assert_string_equal(peer_field(&reply, "Content-Type"), "text/plain; charset=UTF-8");
+    expect(poll, 200,
+           "4hello\x1e"
+           "4\xe2\x82\xac\x1e"
+           "bAQID\x1e"
+           "4");
+    assert_string_equal(peer_field(&reply, "Content-Type"),
+                        "text/plain; charset=UTF-8");
 }
 
 static void gives_at_most_16_packets_a_reply(void **state)
@@ -544,8 +562,8 @@ static void gives_at_most_16_packets_a_reply(void **state)
     p = dial();
     sid = open_polling(p);
     for (int i = 0; i < 40; i++)
-        snprintf(body + strlen(body), sizeof(body) - strlen(body), "%s4%c", i ? "\x1e" : "",
-                 'A' + i);
+        snprintf(body + strlen(body), sizeof(body) - strlen(body), "%s4%c",
+                 i ? "\x1e" : "", 'A' + i);
     post(p, sid.text, body);
     expect(p, 200, "ok");
     while (n < 40) {
@@ -585,9 +603,17 @@ static void attachments_stay_in_order_over_replies(void **state)
     get(p, sid.text);
     peer_reply(p, &reply);
     assert_int_equal(reply.len, 5 + 15 * 6);
-    assert_memory_equal(reply.body, "4head\x1e" "beHl6\x1e", 12);
+    assert_memory_equal(reply.body,
+                        "4head\x1e"
+                        "beHl6\x1e",
+                        12);
     get(p, sid.text);
-    expect(p, 200, "beHl6\x1e" "beHl6\x1e" "beHl6\x1e" "beHl6\x1e" "4next");
+    expect(p, 200,
+           "beHl6\x1e"
+           "beHl6\x1e"
+           "beHl6\x1e"
+           "beHl6\x1e"
+           "4next");
 }
 
 static void what_one_turn_emits_is_one_reply(void **state)
@@ -608,7 +634,10 @@ static void what_one_turn_emits_is_one_reply(void **state)
         assert_int_equal(eio_session_send(fix.session, msg), SIO_OK);
         eio_msg_unref(msg);
     }
-    expect(p, 200, "4a\x1e" "4b\x1e" "4c");
+    expect(p, 200,
+           "4a\x1e"
+           "4b\x1e"
+           "4c");
 }
 
 static void a_bad_packet_closes_after_those_before_it(void **state)
@@ -617,10 +646,28 @@ static void a_bad_packet_closes_after_those_before_it(void **state)
         const char *body;
         enum eio_close_reason reason;
     } bad[] = {
-        {"4a\x1e" "abc", EIO_CLOSE_PARSE_ERROR}, {"4a\x1e", EIO_CLOSE_PARSE_ERROR},
-        {"4a\x1e" "4\xff", EIO_CLOSE_PARSE_ERROR}, {"4a\x1e" "bA", EIO_CLOSE_PARSE_ERROR},
-        {"4a\x1e" "9", EIO_CLOSE_PARSE_ERROR},     {"4a\x1e" "2", EIO_CLOSE_TRANSPORT_ERROR},
-        {"4a\x1e" "6", EIO_CLOSE_TRANSPORT_ERROR}, {"4a\x1e" "0{}", EIO_CLOSE_TRANSPORT_ERROR},
+        {"4a\x1e"
+         "abc",
+         EIO_CLOSE_PARSE_ERROR},
+        {"4a\x1e", EIO_CLOSE_PARSE_ERROR},
+        {"4a\x1e"
+         "4\xff",
+         EIO_CLOSE_PARSE_ERROR},
+        {"4a\x1e"
+         "bA",
+         EIO_CLOSE_PARSE_ERROR},
+        {"4a\x1e"
+         "9",
+         EIO_CLOSE_PARSE_ERROR},
+        {"4a\x1e"
+         "2",
+         EIO_CLOSE_TRANSPORT_ERROR},
+        {"4a\x1e"
+         "6",
+         EIO_CLOSE_TRANSPORT_ERROR},
+        {"4a\x1e"
+         "0{}",
+         EIO_CLOSE_TRANSPORT_ERROR},
     };
     struct peer *poll, *p;
 
@@ -690,9 +737,10 @@ static void a_second_post_ends_both(void **state)
     first = dial();
     second = dial();
     sid = open_polling(second);
-    snprintf(head, sizeof(head),
-             "POST %s HTTP/1.1\r\nHost: example.test\r\nContent-Length: 10\r\n\r\n4half",
-             target_of(sid.text));
+    snprintf(
+        head, sizeof(head),
+        "POST %s HTTP/1.1\r\nHost: example.test\r\nContent-Length: 10\r\n\r\n4half",
+        target_of(sid.text));
     peer_puts(first, head);
     for (int i = 0; i < 5; i++)
         peer_turn(first);
@@ -714,7 +762,8 @@ static void binary_content_type_is_refused(void **state)
     start(NULL);
     p = dial();
     sid = open_polling(p);
-    request(p, "POST", target_of(sid.text), "Content-Type: application/octet-stream\r\n", "4x", 2);
+    request(p, "POST", target_of(sid.text),
+            "Content-Type: application/octet-stream\r\n", "4x", 2);
     peer_reply(p, &reply);
     assert_int_equal(reply.status, 400);
     p = dial();
@@ -724,7 +773,8 @@ static void binary_content_type_is_refused(void **state)
 static void too_large_a_post_is_413_and_polling_goes_on(void **state)
 {
     static const struct eio_server_options opts = {.max_payload = 100};
-    static const char chunk[] = "40\r\n4aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n";
+    static const char chunk[] =
+        "40\r\n4aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n";
     struct peer *p, *poll;
     struct sid sid;
     char head[256];
@@ -742,9 +792,10 @@ static void too_large_a_post_is_413_and_polling_goes_on(void **state)
     peer_reply(p, &reply);
     assert_int_equal(reply.status, 413);
     p = dial();
-    snprintf(head, sizeof(head),
-             "POST %s HTTP/1.1\r\nHost: example.test\r\nTransfer-Encoding: chunked\r\n\r\n",
-             target_of(sid.text));
+    snprintf(
+        head, sizeof(head),
+        "POST %s HTTP/1.1\r\nHost: example.test\r\nTransfer-Encoding: chunked\r\n\r\n",
+        target_of(sid.text));
     peer_puts(p, head);
     peer_puts(p, chunk);
     peer_puts(p, chunk); /* the end of the body never comes */
@@ -787,9 +838,10 @@ static void a_client_that_drops_its_post_is_gone_at_once(void **state)
     other = dial();
     sid = open_polling(other);
     p = peer_dial(fix.loop, fix.port);
-    snprintf(head, sizeof(head),
-             "POST %s HTTP/1.1\r\nHost: example.test\r\nContent-Length: 10\r\n\r\n4half",
-             target_of(sid.text));
+    snprintf(
+        head, sizeof(head),
+        "POST %s HTTP/1.1\r\nHost: example.test\r\nContent-Length: 10\r\n\r\n4half",
+        target_of(sid.text));
     peer_puts(p, head);
     for (int i = 0; i < 5; i++)
         peer_turn(p);
@@ -838,7 +890,9 @@ static void closing_sends_what_waits_and_a_close_packet(void **state)
     expect(p, 200, "ok");
     assert_string_equal(fix.got, "");
     get(p, sid.text);
-    expect(p, 200, "4last\x1e" "1");
+    expect(p, 200,
+           "4last\x1e"
+           "1");
     expect_gone(p, sid.text);
 }
 
@@ -854,7 +908,9 @@ static void a_handler_may_close_in_the_middle_of_a_batch(void **state)
     poll = dial();
     sid = open_polling(p);
     get(poll, sid.text);
-    post(p, sid.text, "4one\x1e" "4two");
+    post(p, sid.text,
+         "4one\x1e"
+         "4two");
     expect(p, 200, "ok");
     expect(poll, 200, "1");
     assert_string_equal(fix.got, "one;");
@@ -1087,7 +1143,8 @@ static void a_session_on_websocket_takes_no_poll_and_no_second_websocket(void **
     expect(other, 400, BAD_REQUEST);
     post(other, sid.text, "4x");
     expect(other, 400, BAD_REQUEST);
-    snprintf(target, sizeof(target), PATH "?EIO=4&transport=websocket&sid=%s", sid.text);
+    snprintf(target, sizeof(target), PATH "?EIO=4&transport=websocket&sid=%s",
+             sid.text);
     other = dial();
     ws_request(other, target);
     expect(other, 400, "Bad request");
@@ -1119,7 +1176,9 @@ static void upgrades_in_order_and_without_loss(void **state)
     expect(poll, 200, "4during"); /* polling is still in charge */
     get(poll, sid.text);
     expect(poll, 200, "6"); /* let go, so that the client can stop polling */
-    post(p, sid.text, "4before\x1e" "bAQID");
+    post(p, sid.text,
+         "4before\x1e"
+         "bAQID");
     expect(p, 200, "ok");
     assert_string_equal(eio_session_transport(fix.session), "polling");
     msg = eio_msg_text("queued", 6);
@@ -1229,7 +1288,8 @@ static void only_one_websocket_may_probe(void **state)
     second = dial();
     sid = open_polling(p);
     ws_open(ws, sid.text);
-    snprintf(target, sizeof(target), PATH "?EIO=4&transport=websocket&sid=%s", sid.text);
+    snprintf(target, sizeof(target), PATH "?EIO=4&transport=websocket&sid=%s",
+             sid.text);
     ws_request(second, target);
     expect(second, 400, "Bad request");
     peer_text(ws, "2probe");
