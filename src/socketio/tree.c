@@ -40,10 +40,10 @@ int sio_tree_write(struct wbuf *w, const cJSON *value)
             wbuf_add_byte(w, ':');
         }
         if (cJSON_IsObject(v) || cJSON_IsArray(v)) {
+            if (depth == JSON_MAX_DEPTH)
+                return SIO_ERR_TOO_BIG;
             wbuf_add_byte(w, cJSON_IsObject(v) ? '{' : '[');
             if (v->child) {
-                if (depth == JSON_MAX_DEPTH)
-                    return SIO_ERR_TOO_BIG;
                 open[depth++] = v;
                 v = v->child;
                 continue;
