@@ -86,7 +86,7 @@ void wbuf_init(struct wbuf *w, size_t max)
 
 void wbuf_fini(struct wbuf *w)
 {
-    mem_free(w->buf);
+    sio_buf_unref(w->buf);
     wbuf_init(w, w->max);
 }
 

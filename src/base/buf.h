@@ -30,6 +30,8 @@ struct wbuf {
 
 /* max is the bound in bytes (at most UINT32_MAX).  Never allocates. */
 void wbuf_init(struct wbuf *w, size_t max);
+
+/* Drops w's reference: slices of w->buf that others hold stay good. */
 void wbuf_fini(struct wbuf *w);
 
 /* Makes room for more bytes at once.  Returns w->error. */
