@@ -84,7 +84,9 @@ SIOC_API int sio_event_placeholder(const struct sio_event *e, struct sio_str val
 
 /*
  * Adds all arguments from the first one on to m, attachments included: a relay.  Large
- * text and attachments are referenced, nothing is parsed again.
+ * text and attachments are referenced, nothing is parsed again.  An event without attachments
+ * whose text holds what looks like a placeholder cannot go with attachments: sending m is
+ * then SIO_ERR_PROTOCOL.
  */
 SIOC_API int sio_message_add_event(struct sio_message *m, const struct sio_event *e, size_t first);
 

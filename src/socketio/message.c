@@ -25,7 +25,8 @@ struct sio_message {
     struct sio_slice *attachments; /* owned */
     uint32_t n_attachments;
     uint32_t cap_attachments;
-    int error; /* the first that a call met */
+    bool lookalike; /* relayed text has what would be taken for a placeholder */
+    int error;      /* the first that a call met */
     struct eio_msg_options options;
     struct eio_msg *encoded; /* as an event without id, for encoded_nsp */
     char *encoded_nsp;
@@ -217,11 +218,7 @@ static void add_renumbered(struct sio_message *m, struct sio_slice args, uint32_
     struct sio_str num;
     uint32_t index;
 
-    walk.rest.ptr = (const char *)args.ptr;
-    walk.rest.len = args.len;
-    walk.depth = 0;
-    walk.at_key = false;
-    walk.key = 0;
+    sio_placeholder_walk_init(&walk, (struct sio_str){(const char *)args.ptr, args.len});
     while (sio_placeholder_next(&walk, &num, &index) > 0) {
         piece.len = (size_t)((const uint8_t *)num.ptr - piece.ptr);
         sio_message_slice(m, piece);
@@ -232,6 +229,28 @@ static void add_renumbered(struct sio_message *m, struct sio_slice args, uint32_
     sio_message_slice(m, piece);
 }
 
+static bool holds(struct sio_slice s, const char *word)
+{
+    return memmem(s.ptr, s.len, word, strlen(word)) != NULL;
+}
+
+/*
+ * In an event without attachments a placeholder is a value like others.  In a message with
+ * attachments the receiver would take it for one of them, or hang up.
+ */
+static bool has_lookalike(struct sio_slice args)
+{
+    struct sio_placeholder_walk walk;
+    struct sio_str num;
+    uint32_t index;
+
+    /* Nearly no text has the word, plain or with escapes: do not look closer at pictures. */
+    if (!holds(args, "_placeholder") && !holds(args, "\\u"))
+        return false;
+    sio_placeholder_walk_init(&walk, (struct sio_str){(const char *)args.ptr, args.len});
+    return sio_placeholder_next(&walk, &num, &index) != 0;
+}
+
 int sio_message_add_event(struct sio_message *m, const struct sio_event *e, size_t first)
 {
     struct sio_slice args = sio_event_args(e, first);
@@ -239,6 +258,8 @@ int sio_message_add_event(struct sio_message *m, const struct sio_event *e, size
 
     if (args.len == 0)
         return result(m);
+    if (sio_event_n_attachments(e) == 0 && has_lookalike(args))
+        m->lookalike = true;
     sio_message_begin(m);
     if (base == 0 || sio_event_n_attachments(e) == 0)
         sio_message_slice(m, args);
@@ -266,6 +287,10 @@ static int finish(struct sio_message *m)
 
     if (rv < 0 || m->bytes)
         return rv;
+    if (m->lookalike && m->n_attachments > 0) {
+        fail(m, SIO_ERR_PROTOCOL);
+        return m->error;
+    }
     wbuf_add_byte(&m->text, ']');
     rv = result(m);
     if (rv < 0)

@@ -89,11 +89,7 @@ static int check_placeholders(const struct sio_packet *p)
     uint32_t index;
     int rv;
 
-    /* The frames are set as they are entered: no need to clear them all. */
-    walk.rest = p->json;
-    walk.depth = 0;
-    walk.at_key = false;
-    walk.key = 0;
+    sio_placeholder_walk_init(&walk, p->json);
     while ((rv = sio_placeholder_next(&walk, &num, &index)) > 0)
         if (index >= p->n_attachments)
             return SIO_ERR_PROTOCOL;
@@ -345,6 +341,15 @@ static int leave(struct sio_placeholder_walk *w, struct sio_str *num, uint32_t *
         return SIO_ERR_PROTOCOL;
     *num = f->num;
     return 1;
+}
+
+void sio_placeholder_walk_init(struct sio_placeholder_walk *w, struct sio_str json)
+{
+    /* The frames are set as they are entered: no need to clear them all. */
+    w->rest = json;
+    w->depth = 0;
+    w->at_key = false;
+    w->key = KEY_OTHER;
 }
 
 int sio_placeholder_next(struct sio_placeholder_walk *w, struct sio_str *num,

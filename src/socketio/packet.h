@@ -83,8 +83,8 @@ struct eio_msg *sio_packet_msg(enum sio_packet_type type, struct sio_str nsp, bo
                                uint64_t id, struct sio_str json);
 
 /*
- * Walks the placeholders in a checked JSON text in order of appearance: zero it, set
- * rest to the text, call until it does not return 1.  *num is the value of "num" as it
+ * Walks the placeholders in checked JSON, one value or several joined by ',', in order of
+ * appearance: call until it does not return 1.  *num is the value of "num" as it
  * stands in the text, *index what it says.  SIO_ERR_PROTOCOL: not an index, or a placeholder
  * with another one inside.
  */
@@ -98,9 +98,10 @@ struct sio_placeholder_walk {
     struct sio_str rest;
     uint32_t depth;
     bool at_key;         /* a string that comes now is a member's name */
-    uint8_t key;         /* enum of the member whose value comes now */
+    uint8_t key;         /* which member's value comes now */
     struct sio_placeholder_frame frames[JSON_MAX_DEPTH + 1];
 };
+void sio_placeholder_walk_init(struct sio_placeholder_walk *w, struct sio_str json);
 int sio_placeholder_next(struct sio_placeholder_walk *w, struct sio_str *num,
                          uint32_t *index);
 

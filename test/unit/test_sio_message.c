@@ -219,6 +219,30 @@ static void relays_an_event_with_its_attachments(void **state)
                expect_relay);
 }
 
+static void expect_lookalike(struct sio_event *e)
+{
+    struct sio_message *m = sio_message_new("r");
+    struct eio_msg *msg;
+
+    sio_message_add_event(m, e, 0);
+    expect(m, SIO_PACKET_EVENT, "/", false, 0,
+           "42[\"r\",{\"\\u005fplaceholder\":true,\"num\":1}]");
+    sio_message_free(m);
+
+    m = sio_message_new("r");
+    sio_message_add_event(m, e, 0);
+    sio_message_add_binary(m, (struct sio_slice){NULL, (const uint8_t *)"x", 1});
+    assert_int_equal(sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &msg),
+                     SIO_ERR_PROTOCOL);
+    sio_message_free(m);
+}
+
+static void sends_no_forged_placeholder_beside_attachments(void **state)
+{
+    (void)state;
+    with_event("2[\"e\",{\"\\u005fplaceholder\":true,\"num\":1}]", expect_lookalike);
+}
+
 static void expect_arguments(struct sio_event *e)
 {
     char number[8];
@@ -326,6 +350,7 @@ int main(void)
         cmocka_unit_test(refuses_arguments_once_it_was_sent),
         cmocka_unit_test(keeps_an_error_for_whoever_sends),
         cmocka_unit_test(relays_an_event_with_its_attachments),
+        cmocka_unit_test(sends_no_forged_placeholder_beside_attachments),
         cmocka_unit_test(gives_arguments_in_any_order),
         cmocka_unit_test(decodes_names),
         cmocka_unit_test(tells_placeholders_from_data),
