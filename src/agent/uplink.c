@@ -246,6 +246,7 @@ static struct channel *add_channel(struct agent_uplink *u, struct agent_source *
 
 static void free_channel(struct channel *ch)
 {
+    answer_waiting(ch);
     list_remove(&ch->link);
     list_remove(&ch->ready);
     ch->uplink->n_channels--;
