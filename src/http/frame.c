@@ -76,8 +76,9 @@ int ws_frame_parse(const struct ws_frame_rules *rules, const uint8_t *p, size_t 
     head = 2 + len_bytes + (f->masked ? 4 : 0);
     if (n < head)
         return 0;
+    memset(f->mask, 0, sizeof(f->mask));
     if (f->masked)
-        memcpy(f->mask, p + 2 + len_bytes, 4);
+        memcpy(f->mask, p + 2 + len_bytes, sizeof(f->mask));
     return (int)head;
 }
 

@@ -13,8 +13,8 @@
 #define WS_CONTINUATION   0
 
 struct ws_frame {
-    uint64_t len; /* of the payload */
-    uint8_t mask[4];
+    uint64_t len;    /* of the payload */
+    uint8_t mask[4]; /* 0 where there is none */
     uint8_t opcode;
     bool fin;
     bool masked;
