@@ -105,8 +105,20 @@ bool sio_acks_answer(struct sio_acks *acks, uint64_t id, struct sio_event *e)
     return true;
 }
 
+void sio_acks_fail(struct sio_acks *acks, uint64_t id, int status)
+{
+    struct waiting *w = find(acks, id);
+
+    if (w)
+        tell(w, status, NULL);
+}
+
 void sio_acks_end(struct sio_acks *acks)
 {
-    while (!list_empty(&acks->waiting))
-        tell(container_of(acks->waiting.next, struct waiting, link), SIO_ERR_CLOSED, NULL);
+    struct list now;
+
+    list_init(&now);
+    list_splice(&now, &acks->waiting);
+    while (!list_empty(&now))
+        tell(container_of(now.next, struct waiting, link), SIO_ERR_CLOSED, NULL);
 }

@@ -34,7 +34,13 @@ void sio_acks_drop(struct sio_acks *acks, uint64_t id);
 /* An answer has come.  False: nobody waits for it. */
 bool sio_acks_answer(struct sio_acks *acks, uint64_t id, struct sio_event *e);
 
-/* The socket has ended: tells all that wait, with SIO_ERR_CLOSED.  Nothing may be added any more. */
+/* The question will never be sent: tells who waits for it. */
+void sio_acks_fail(struct sio_acks *acks, uint64_t id, int status);
+
+/*
+ * The socket has ended: tells all that wait, with SIO_ERR_CLOSED.  What their callbacks add waits for
+ * the next end (a client's socket lives on).
+ */
 void sio_acks_end(struct sio_acks *acks);
 
 #endif
