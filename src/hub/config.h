@@ -1,0 +1,75 @@
+/*
+ * hub/config.h - what the hub is told: file, `.env`, environment, command line
+ *
+ * Later ones win.  nuchubd.conf(5) describes the file.
+ */
+#ifndef HUB_CONFIG_H
+#define HUB_CONFIG_H
+
+#include <stdbool.h>
+
+#include <sioc/bytes.h>
+#include <sioc/loop.h>
+
+#define HUB_ID_MAX 128     /* bytes of a nuc_id and of an ip */
+#define HUB_NOMBRE_MAX 256 /* bytes of a camera's name */
+
+enum hub_mode { HUB_MODE_RUN, HUB_MODE_CHECK, HUB_MODE_HELP, HUB_MODE_VERSION };
+
+struct hub_camera_config {
+    char *ip;
+    char *nombre; /* or NULL */
+    char *nuc;    /* or NULL */
+};
+
+struct hub_nuc_config {
+    char *id;
+    char *token; /* or NULL */
+};
+
+struct hub_config {
+    enum hub_mode mode;
+    char *host;      /* or NULL: every address */
+    uint64_t port;   /* 0: the kernel chooses */
+    char *state_dir; /* or NULL */
+    char *tls_cert;  /* both or neither */
+    char *tls_key;
+    char *token; /* that agents must show; or NULL */
+    char *redis_url;
+    uint64_t log_level; /* enum sio_log_level */
+
+    uint64_t max_payload_bytes; /* of a message */
+    uint64_t max_queue_bytes;   /* waiting for one viewer */
+    uint64_t max_store_bytes;
+    uint64_t max_sessions;
+    uint64_t max_cameras;
+    uint64_t stale_s;    /* a picture older than this is not "activa" */
+    uint64_t interval_s; /* between pictures, until it is known from arrivals */
+
+    char *file; /* that was read; or NULL */
+    struct hub_camera_config *cameras;
+    size_t n_cameras;
+    struct hub_nuc_config *nucs;
+    size_t n_nucs;
+};
+
+/* The defaults: a hub without cameras, on port 8080.  Cannot fail. */
+void hub_config_defaults(struct hub_config *c);
+
+/*
+ * Reads everything.  envp is as environ.  SIO_OK, or an error with a diag that names the
+ * place and never a token; hub_config_fini is due in both cases.  With HUB_MODE_HELP and
+ * _VERSION nothing but mode is set.
+ */
+int hub_config_init(struct hub_config *c, int argc, char *const argv[], char *const envp[],
+                    struct sio_diag *diag);
+void hub_config_fini(struct hub_config *c);
+
+/* Reads a configuration file from memory; name is for errors. */
+int hub_config_parse(struct hub_config *c, const char *name, struct sio_str text,
+                     struct sio_diag *diag);
+
+/* The text of --help. */
+const char *hub_config_usage(void);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * store.h - where pictures and camera errors are kept: names to JSON texts
+ *
+ * A store answers by callback: memory does so before the call returns, a store
+ * behind a network later.  A store that is down delays nothing: writes are dropped,
+ * reads fail.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <sioc/bytes.h>
+#include <sioc/loop.h>
+
+struct store;
+
+/* What was put.  All of it is borrowed: hold the value to keep it. */
+struct store_entry {
+    struct sio_str key;
+    struct sio_slice value;
+    uint64_t version; /* no two puts of a store have the same */
+    uint32_t age_ms;  /* since the put */
+    int64_t time_s;   /* of the put, since 1970 */
+};
+
+/*
+ * status SIO_OK with entry; SIO_ERR_NOT_FOUND; SIO_ERR_IO, SIO_ERR_TIMEOUT where the store
+ * is down.  Called exactly once for each get, maybe before it returns: so a get is the last
+ * thing that a function does.
+ */
+typedef void (*store_get_cb)(int status, const struct store_entry *entry, void *user);
+
+/*
+ * Once for each entry, in no order, then once with entry NULL and the status of the
+ * whole.  Must not put or delete while entries come.
+ */
+typedef void (*store_list_cb)(int status, const struct store_entry *entry, void *user);
+
+struct store_ops {
+    const char *name;
+
+    /*
+     * Keeps value (a reference is taken, or a copy made) under key for lifetime_s, in place of
+     * what was there.  SIO_OK; SIO_ERR_NOMEM, SIO_ERR_TOO_BIG, SIO_ERR_IO: what was there may
+     * be gone.
+     */
+    int (*put)(struct store *s, struct sio_str key, struct sio_slice value,
+               uint32_t lifetime_s);
+    void (*get)(struct store *s, struct sio_str key, store_get_cb cb, void *user);
+    void (*del)(struct store *s, struct sio_str key);
+    void (*list)(struct store *s, struct sio_str prefix, store_list_cb cb, void *user);
+
+    /* Answers what is still open with SIO_ERR_CLOSED, and frees. */
+    void (*free)(struct store *s);
+};
+
+/* The objects of each kind begin with this. */
+struct store {
+    const struct store_ops *ops;
+};
+
+static inline int store_put(struct store *s, struct sio_str key, struct sio_slice value,
+                            uint32_t lifetime_s)
+{
+    return s->ops->put(s, key, value, lifetime_s);
+}
+
+static inline void store_get(struct store *s, struct sio_str key, store_get_cb cb,
+                             void *user)
+{
+    s->ops->get(s, key, cb, user);
+}
+
+static inline void store_del(struct store *s, struct sio_str key)
+{
+    s->ops->del(s, key);
+}
+
+static inline void store_list(struct store *s, struct sio_str prefix, store_list_cb cb,
+                              void *user)
+{
+    s->ops->list(s, prefix, cb, user);
+}
+
+/* NULL is allowed. */
+static inline void store_free(struct store *s)
+{
+    if (s)
+        s->ops->free(s);
+}
+
+/*
+ * The store in memory.  It holds at most max_bytes, overhead included; where that is
+ * not enough the oldest entries go.  NULL when out of memory.
+ */
+struct store *store_memory_new(struct net_loop *loop, size_t max_bytes);
+
+/* What a memory store holds, for statistics and tests. */
+struct store_memory_stats {
+    size_t n_entries;
+    size_t bytes;
+    uint64_t n_dropped; /* for want of room */
+};
+void store_memory_stats(const struct store *s, struct store_memory_stats *out);
+
+#endif
