@@ -1,0 +1,212 @@
+#include <config.h>
+
+#include "hub/hub.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "base/random.h"
+#include "hub/hub_impl.h"
+#include "net/tls.h"
+
+#define TICK_MS 1000
+#define PREFLIGHT_MAX_AGE_S 86400
+
+/* Below the state directory; each is made at start where it is missing. */
+static const char *const state_folders[] = {"", "/intrusos", "/videos", "/cercas"};
+
+static int make_state_dir(const char *dir, struct sio_diag *diag)
+{
+    char path[4096];
+
+    for (size_t i = 0; i < N_ELEMENTS(state_folders); i++) {
+        if (snprintf(path, sizeof(path), "%s%s", dir, state_folders[i]) >=
+            (int)sizeof(path))
+            return sio_diag_set(diag, SIO_ERR_INVAL, "state directory: its name is too long");
+        if (mkdir(path, 0750) < 0 && errno != EEXIST)
+            return sio_diag_errno(diag, SIO_ERR_IO, "state directory %s", path);
+    }
+    return SIO_OK;
+}
+
+static bool is_open(const struct hub_config *config)
+{
+    for (size_t i = 0; i < config->n_nucs; i++)
+        if (config->nucs[i].token)
+            return false;
+    return !config->token;
+}
+
+static void on_tick(struct net_timer *timer, void *user)
+{
+    struct hub *hub = user;
+
+    hub_events_ask(hub);
+    net_timer_start(timer, TICK_MS);
+}
+
+static void on_deadline(struct net_timer *timer, void *user);
+
+static int make_servers(struct hub *hub, struct sio_diag *diag)
+{
+    const struct hub_config *config = hub->config;
+    struct http_server_options http = {
+        .cors = {.enabled = true, .max_age_s = PREFLIGHT_MAX_AGE_S},
+        .error_body = hub_api_error_body,
+    };
+    struct sio_server_options sio = {
+        .engine = {
+            .max_payload = (size_t)config->max_payload_bytes,
+            .max_queue_bytes = (size_t)config->max_queue_bytes,
+            .max_sessions = (uint32_t)config->max_sessions,
+            .cors = true,
+            .cors_credentials = true,
+        },
+    };
+
+    hub->http = http_server_new(hub->loop, &http);
+    if (!hub->http)
+        return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+    hub->sio = sio_server_attach(hub->loop, hub->http, &sio, diag);
+    if (!hub->sio)
+        return SIO_ERR_NOMEM;
+    if (hub_events_init(hub) < 0 || hub_api_init(hub) < 0 || hub_page_init(hub) < 0)
+        return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+    return SIO_OK;
+}
+
+static int start_listening(struct hub *hub, struct sio_diag *diag)
+{
+    struct net_listen_options opts = {
+        .host = hub->config->host,
+        .port = (uint16_t)hub->config->port,
+    };
+    int rv;
+
+    if (hub->config->tls_cert) {
+        opts.tls = net_tls_server_new(hub->config->tls_cert, hub->config->tls_key, diag);
+        if (!opts.tls)
+            return SIO_ERR_TLS;
+    }
+    rv = http_server_listen(hub->http, &opts, diag);
+    net_tls_unref(opts.tls);
+    if (rv < 0)
+        return rv;
+    hub->port = rv;
+    return SIO_OK;
+}
+
+static void log_start(const struct hub *hub)
+{
+    const struct hub_config *config = hub->config;
+
+    log_info(hub->log, "listening port=%d tls=%s cameras=%zu store=%s", hub->port,
+             config->tls_cert ? "yes" : "no", config->n_cameras, hub->store->ops->name);
+    if (hub->open)
+        log_warn(hub->log, "no token is configured: whoever reaches port %d can send pictures "
+                           "in any camera's name",
+                 hub->port);
+    if (config->redis_url)
+        log_warn(hub->log, "REDIS_URL is set, but this version has no Redis: pictures are kept "
+                           "in memory and are lost at a restart");
+}
+
+struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
+                    struct sio_diag *diag)
+{
+    struct hub *hub = mem_new(struct hub);
+    int rv = SIO_ERR_NOMEM;
+
+    if (!hub) {
+        sio_diag_set(diag, rv, "out of memory");
+        return NULL;
+    }
+    hub->loop = loop;
+    hub->log = net_loop_log(loop);
+    hub->config = config;
+    hub->open = is_open(config);
+    random_id(hub->boot);
+    net_timer_init(&hub->tick, loop, on_tick, hub);
+    net_timer_init(&hub->deadline, loop, on_deadline, hub);
+    rv = hub_registry_init(&hub->registry, config);
+    hub->store = store_memory_new(loop, (size_t)config->max_store_bytes);
+    if (rv < 0 || !hub->store || net_timer_start(&hub->tick, TICK_MS) < 0)
+        rv = sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+    if (rv == SIO_OK && config->state_dir)
+        rv = make_state_dir(config->state_dir, diag);
+    if (rv == SIO_OK)
+        rv = make_servers(hub, diag);
+    if (rv == SIO_OK)
+        rv = start_listening(hub, diag);
+    if (rv < 0) {
+        hub_free(hub);
+        return NULL;
+    }
+    log_start(hub);
+    return hub;
+}
+
+void hub_free(struct hub *hub)
+{
+    if (!hub)
+        return;
+    net_timer_stop(&hub->tick);
+    net_timer_stop(&hub->deadline);
+    sio_server_free(hub->sio);
+    http_server_free(hub->http);
+    store_free(hub->store);
+    hub_registry_fini(&hub->registry);
+    mem_free(hub);
+}
+
+int hub_port(const struct hub *hub)
+{
+    return hub->port;
+}
+
+/*
+ * The end: once both servers have said that nothing is left, or time is up.
+ */
+
+static void finish(struct hub *hub)
+{
+    void (*cb)(void *user) = hub->on_down;
+
+    net_timer_stop(&hub->deadline);
+    hub->on_down = NULL;
+    if (cb)
+        cb(hub->down_user);
+}
+
+static void on_closed(void *user)
+{
+    struct hub *hub = user;
+
+    if (--hub->n_closing == 0)
+        finish(hub);
+}
+
+static void on_deadline(struct net_timer *timer, void *user)
+{
+    struct hub *hub = user;
+
+    (void)timer;
+    log_warn(hub->log, "stopping with connections that are not finished");
+    finish(hub);
+}
+
+void hub_shutdown(struct hub *hub, uint32_t timeout_ms, void (*cb)(void *user), void *user)
+{
+    if (hub->n_closing > 0)
+        return;
+    hub->on_down = cb;
+    hub->down_user = user;
+    hub->n_closing = 2;
+    net_timer_stop(&hub->tick);
+    net_timer_start(&hub->deadline, timeout_ms);
+    hub_events_drop_agents(hub);
+    sio_server_shutdown(hub->sio, timeout_ms, on_closed, hub);
+    http_server_drain(hub->http, on_closed, hub);
+}

@@ -1,0 +1,60 @@
+/*
+ * hub/hub_impl.h - the inside of the hub, for the files of this folder
+ */
+#ifndef HUB_HUB_IMPL_H
+#define HUB_HUB_IMPL_H
+
+#include "base/log.h"
+#include "http/server.h"
+#include "hub/hub.h"
+#include "hub/registry.h"
+#include "socketio/server.h"
+#include "store/store.h"
+
+#define HUB_SNAPSHOT_LIFETIME_S 300
+#define HUB_ESTADO_LIFETIME_S 600
+
+/* Names in the store: "snapshot:<ip>", "estado:<ip>". */
+#define HUB_KEY_MAX (16 + HUB_ID_MAX)
+
+struct hub {
+    struct net_loop *loop;
+    const struct log *log;
+    const struct hub_config *config;
+    struct http_server *http;
+    struct sio_server *sio;
+    struct sio_namespace *ns; /* "/" */
+    struct store *store;
+    struct hub_registry registry;
+    struct net_timer tick; /* asks silent agents */
+    bool open;             /* no token is configured: agents need none */
+    int port;
+    char boot[21]; /* makes ETags of two runs differ */
+    struct log_limit limit_bad;  /* what agents send wrongly */
+    struct log_limit limit_full; /* no room for a camera */
+
+    /* The end. */
+    struct net_timer deadline;
+    unsigned n_closing; /* servers that have not said that they are done */
+    void (*on_down)(void *user);
+    void *down_user;
+};
+
+/* Namespace, events, and who connects (events.c).  SIO_OK or SIO_ERR_NOMEM. */
+int hub_events_init(struct hub *hub);
+/* Cuts off every agent. */
+void hub_events_drop_agents(struct hub *hub);
+/* Asks agents that are silent for too long. */
+void hub_events_ask(struct hub *hub);
+
+/* Routes below /api (api.c) and of the built-in page (page.c). */
+int hub_api_init(struct hub *hub);
+int hub_page_init(struct hub *hub);
+
+/* The JSON body for an error that the HTTP server answers by itself (api.c). */
+struct sio_str hub_api_error_body(int status);
+
+/* Writes prefix and ip into key, which has HUB_KEY_MAX bytes. */
+struct sio_str hub_key(char *key, const char *prefix, struct sio_str ip);
+
+#endif
