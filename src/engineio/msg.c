@@ -10,12 +10,6 @@
 #include "engineio/packet.h"
 #include "http/websocket.h"
 
-/*
- * What a message costs beside its bytes, so that a queue of empty ones is bounded
- * too.
- */
-#define MSG_OVERHEAD 64
-
 static bool is_large(const struct sio_slice *s)
 {
     return s->buf && s->len > EIO_MSG_COPY_MAX;
@@ -155,7 +149,7 @@ struct eio_msg *eio_msg_new(const struct eio_part *parts, size_t n,
     }
     w.msg->refs = 1;
     w.msg->n_parts = (uint32_t)n;
-    w.msg->bytes = need.bytes + MSG_OVERHEAD;
+    w.msg->bytes = need.bytes;
     if (opts) {
         w.msg->replace_key = opts->replace_key;
         w.msg->is_volatile = opts->is_volatile;

@@ -34,7 +34,7 @@ struct eio_msg {
     uint32_t n_slices;
     bool is_volatile;
     uint64_t replace_key;
-    size_t bytes; /* what it counts in a queue: its frames and a small constant */
+    size_t bytes;             /* of its frames */
     struct sio_slice *slices; /* of all parts, in order */
     struct eio_msg_part parts[];
 };

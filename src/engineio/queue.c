@@ -12,9 +12,17 @@ struct eio_queue_entry {
     uint64_t key;
 };
 
-#define RING_MIN 8u
+/* What a message counts beside its bytes: a queue of empty ones is bounded too. */
+#define MSG_OVERHEAD 64
+
+#define RING_MIN     8u
 /* An empty ring above this size is given back. */
 #define RING_KEEP 64u
+
+static size_t cost_of(const struct eio_msg *msg)
+{
+    return msg->bytes + MSG_OVERHEAD;
+}
 
 static struct eio_queue_entry *entry_at(const struct eio_queue *q, uint32_t i)
 {
@@ -33,7 +41,7 @@ static void drop_front(struct eio_queue *q)
         struct eio_queue_entry *e = entry_at(q, 0);
 
         if (e->msg) {
-            q->bytes -= e->msg->bytes;
+            q->bytes -= cost_of(e->msg);
             q->n_keyed -= e->key != 0;
             eio_msg_unref(e->msg);
         } else {
@@ -122,7 +130,7 @@ static void replace(struct eio_queue *q, struct eio_queue_entry *e)
         drop_front(q);
         return;
     }
-    q->bytes -= e->msg->bytes;
+    q->bytes -= cost_of(e->msg);
     q->n_keyed--;
     q->n_replaced++;
     eio_msg_unref(e->msg);
@@ -140,7 +148,7 @@ int eio_queue_push(struct eio_queue *q, struct eio_msg *msg, size_t max_bytes,
         ++*n_dropped;
     }
     if (!eio_queue_empty(q) &&
-        (q->bytes > max_bytes || msg->bytes > max_bytes - q->bytes))
+        (q->bytes > max_bytes || cost_of(msg) > max_bytes - q->bytes))
         return SIO_ERR_FULL;
     if (make_room(q) < 0)
         return SIO_ERR_NOMEM;
@@ -149,7 +157,7 @@ int eio_queue_push(struct eio_queue *q, struct eio_msg *msg, size_t max_bytes,
     e->msg = eio_msg_ref(msg);
     e->key = msg->replace_key;
     q->n_keyed += e->key != 0;
-    q->bytes += msg->bytes;
+    q->bytes += cost_of(msg);
     return SIO_OK;
 }
 

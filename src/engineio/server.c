@@ -74,21 +74,24 @@ const char *eio_refusal_text(enum eio_refusal code)
 void eio_refuse(struct http_request *r, int status, enum eio_refusal code,
                 const char *text)
 {
-    struct sio_slice body;
+    struct sio_slice slice;
+    struct sio_buf *body;
     struct wbuf w;
 
     wbuf_init(&w, 4096);
     wbuf_addf(&w, "{\"code\":%d,\"message\":", (int)code);
     json_write_string(&w, sio_str_from(text ? text : eio_refusal_text(code)));
     wbuf_add_byte(&w, '}');
-    body = sio_slice_of(w.buf);
-    body.len = w.len;
-    http_reply_field(r, "Cache-Control", SIO_STR("no-store"));
-    if (w.error < 0)
-        http_reply_bytes(r, status, NULL, NULL, 0);
-    else
-        http_reply(r, status, "application/json", &body, 1);
+    body = wbuf_take(&w);
     wbuf_fini(&w);
+    http_reply_field(r, "Cache-Control", SIO_STR("no-store"));
+    if (!body) {
+        http_reply_bytes(r, status, NULL, NULL, 0);
+        return;
+    }
+    slice = sio_slice_of(body);
+    http_reply(r, status, "application/json", &slice, 1);
+    sio_buf_unref(body);
 }
 
 void eio_refuse_upgrade(struct http_request *r, int status, const char *text)
@@ -241,22 +244,23 @@ static void announce(struct eio_server *server, struct eio_session *s,
 static int reply_open(struct eio_server *server, struct eio_request *q,
                       struct eio_session *s)
 {
-    struct sio_slice body;
+    struct sio_slice slice;
+    struct sio_buf *body;
     struct wbuf w;
     int rv;
 
     wbuf_init(&w, 512);
     eio_session_write_open(s, !server->opts.no_upgrade && !server->opts.no_websocket,
                            &w);
-    if (w.error < 0) {
-        wbuf_fini(&w);
+    body = wbuf_take(&w);
+    wbuf_fini(&w);
+    if (!body) {
         http_reply_error(q->http, 500, "Out of memory");
         return SIO_ERR_NOMEM;
     }
-    body = sio_slice_of(w.buf);
-    body.len = w.len;
-    rv = eio_polling_reply(q->http, &body, 1);
-    wbuf_fini(&w);
+    slice = sio_slice_of(body);
+    rv = eio_polling_reply(q->http, &slice, 1);
+    sio_buf_unref(body);
     return rv;
 }
 
