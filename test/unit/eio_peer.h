@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -50,6 +51,7 @@ static inline struct peer *peer_dial(struct net_loop *loop, uint16_t port)
 {
     struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct peer *p = calloc(1, sizeof(*p));
+    const int on = 1;
 
     assert_non_null(p);
     p->loop = loop;
@@ -58,6 +60,7 @@ static inline struct peer *peer_dial(struct net_loop *loop, uint16_t port)
     assert_true(p->fd >= 0);
     assert_int_equal(connect(p->fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
     assert_int_equal(fcntl(p->fd, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
     return p;
 }
 
@@ -70,6 +73,13 @@ static inline void peer_hang_up(struct peer *p)
 static inline void peer_turn(struct peer *p)
 {
     assert_int_equal(net_loop_run_once(p->loop, 5), SIO_OK);
+}
+
+/* What was sent lies in the kernel already: a few turns, and the loop has seen it. */
+static inline void peer_settle(struct peer *p)
+{
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(net_loop_run_once(p->loop, 0), SIO_OK);
 }
 
 static inline void peer_send(struct peer *p, const void *data, size_t len)

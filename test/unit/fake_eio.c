@@ -81,7 +81,8 @@ void eio_server_shutdown(struct eio_server *server, uint32_t timeout_ms,
     cb(user);
 }
 
-void eio_session_set_ops(struct eio_session *s, const struct eio_session_ops *ops, void *user)
+void eio_session_set_ops(struct eio_session *s, const struct eio_session_ops *ops,
+                         void *user)
 {
     s->ops = ops;
     s->user = user;

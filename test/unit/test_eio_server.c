@@ -9,6 +9,7 @@
 
 #include <sioc/engineio.h>
 
+#include "alloc_fail.h"
 #include "base/list.h"
 
 #define PATH    "/engine.io/"
@@ -53,8 +54,8 @@ static void on_message(struct eio_session *s, bool text, struct sio_slice msg,
         return;
     echo = text ? eio_msg_text((const char *)msg.ptr, msg.len)
                 : eio_msg_binary(msg.ptr, msg.len);
-    assert_non_null(echo);
-    eio_session_send(s, echo);
+    if (!echo || eio_session_send(s, echo) < 0)
+        eio_session_abort(s, EIO_CLOSE_TRANSPORT_ERROR);
     eio_msg_unref(echo);
 }
 
@@ -157,9 +158,11 @@ static const char *target_of(const char *sid)
     return target;
 }
 
+/* A poll that the server has seen, so that what comes next finds it waiting. */
 static void get(struct peer *p, const char *sid)
 {
     request(p, "GET", target_of(sid), NULL, NULL, 0);
+    peer_settle(p);
 }
 
 static void post(struct peer *p, const char *sid, const char *body)
@@ -626,8 +629,6 @@ static void what_one_turn_emits_is_one_reply(void **state)
     p = dial();
     sid = open_polling(p);
     get(p, sid.text);
-    for (int i = 0; i < 5; i++)
-        peer_turn(p); /* the poll is there and waits */
     for (char c = 'a'; c < 'd'; c++) {
         struct eio_msg *msg = eio_msg_text(&c, 1);
 
@@ -717,8 +718,6 @@ static void a_second_poll_ends_both(void **state)
     second = dial();
     sid = open_polling(second);
     get(first, sid.text);
-    for (int i = 0; i < 5; i++)
-        peer_turn(first);
     get(second, sid.text);
     expect(second, 400, BAD_REQUEST);
     expect(first, 200, "1");
@@ -742,8 +741,7 @@ static void a_second_post_ends_both(void **state)
         "POST %s HTTP/1.1\r\nHost: example.test\r\nContent-Length: 10\r\n\r\n4half",
         target_of(sid.text));
     peer_puts(first, head);
-    for (int i = 0; i < 5; i++)
-        peer_turn(first);
+    peer_settle(first);
     post(second, sid.text, "4x");
     expect(second, 400, BAD_REQUEST);
     peer_puts(first, "other");
@@ -819,8 +817,6 @@ static void a_client_that_drops_its_poll_is_gone_at_once(void **state)
     sid = open_polling(other);
     p = peer_dial(fix.loop, fix.port);
     get(p, sid.text);
-    for (int i = 0; i < 5; i++)
-        peer_turn(p);
     peer_hang_up(p);
     run_until_closed(1);
     assert_int_equal(fix.reason, EIO_CLOSE_TRANSPORT_ERROR);
@@ -843,8 +839,7 @@ static void a_client_that_drops_its_post_is_gone_at_once(void **state)
         "POST %s HTTP/1.1\r\nHost: example.test\r\nContent-Length: 10\r\n\r\n4half",
         target_of(sid.text));
     peer_puts(p, head);
-    for (int i = 0; i < 5; i++)
-        peer_turn(p);
+    peer_settle(p);
     peer_hang_up(p);
     run_until_closed(1);
     assert_int_equal(fix.reason, EIO_CLOSE_TRANSPORT_ERROR);
@@ -1374,8 +1369,9 @@ static void a_slow_client_gets_the_newest_of_each_key(void **state)
         struct eio_msg_options keyed = {.replace_key = 1};
         struct eio_msg *msg;
 
-        snprintf(text, 8, "%07d", i);
-        text[7] = '.';
+        text[0] = (char)('a' + i / 100);
+        text[1] = (char)('0' + i / 10 % 10);
+        text[2] = (char)('0' + i % 10);
         msg = eio_msg_new(&part, 1, &keyed);
         assert_int_equal(eio_session_send(fix.session, msg), SIO_OK);
         eio_msg_unref(msg);
@@ -1387,7 +1383,8 @@ static void a_slow_client_gets_the_newest_of_each_key(void **state)
         int n;
 
         assert_int_equal(peer_read_frame(p, &reply), 1);
-        assert_int_equal(sscanf(reply.body, "4%7d", &n), 1);
+        n = (reply.body[1] - 'a') * 100 + (reply.body[2] - '0') * 10 + reply.body[3] -
+            '0';
         assert_true(n > last);
         last = n;
     }
@@ -1411,8 +1408,6 @@ static void volatile_messages_need_a_client_that_waits(void **state)
     assert_int_equal(eio_session_send(fix.session, msg), SIO_OK);
     assert_int_equal(eio_session_pending(fix.session), 0);
     get(p, sid.text);
-    for (int i = 0; i < 5; i++)
-        peer_turn(p);
     assert_int_equal(eio_session_send(fix.session, msg), SIO_OK);
     expect(p, 200, "4v");
     eio_msg_unref(msg);
@@ -1430,8 +1425,6 @@ static void an_abort_cuts_the_connection(void **state)
     ws = dial();
     sid = open_polling(p);
     get(poll, sid.text);
-    for (int i = 0; i < 5; i++)
-        peer_turn(poll);
     eio_session_abort(fix.session, EIO_CLOSE_FORCED);
     assert_int_equal(fix.n_closed, 1);
     assert_false(peer_need(poll, 1));
@@ -1529,6 +1522,70 @@ static void refuses_options_that_make_no_sense(void **state)
     }
 }
 
+/* Runs until the peer has heard something or is cut off. */
+static void run_until_heard(struct peer *p)
+{
+    size_t len = p->len;
+
+    while (p->len == len && !p->eof)
+        if (!peer_recv(p))
+            peer_turn(p);
+}
+
+/* A session over either transport, with an allocation failing somewhere: true if it lived. */
+static bool lives_with_failure(unsigned n, bool websocket)
+{
+    bool lived = false;
+    struct peer *p;
+    struct sid sid;
+
+    alloc_fail_at(0);
+    p = peer_dial(fix.loop, fix.port);
+    alloc_fail_at(n);
+    if (websocket)
+        ws_request(p, PATH "?EIO=4&transport=websocket");
+    else
+        request(p, "GET", POLLING, NULL, NULL, 0);
+    run_until_heard(p);
+    if (!websocket && p->len > 0) {
+        peer_reply(p, &reply);
+        if (reply.status == 200) {
+            assert_int_equal(sscanf(reply.body, "0{\"sid\":\"%31[^\"]\"", sid.text), 1);
+            post(p, sid.text,
+                 "4text\x1e"
+                 "bAQID");
+            run_until_heard(p);
+            lived = p->len > 12 && memcmp(p->buf, "HTTP/1.1 200", 12) == 0;
+        }
+    }
+    if (websocket && p->len > 12 && memcmp(p->buf, "HTTP/1.1 101", 12) == 0) {
+        peer_puts(p, "\x81\x82\1\1\1\1"
+                     "5y"); /* masked: 4x */
+        while (!p->eof && !memmem(p->buf, p->len,
+                                  "\x81\x02"
+                                  "4x",
+                                  4))
+            run_until_heard(p);
+        lived = !p->eof;
+    }
+    peer_hang_up(p);
+    return lived;
+}
+
+static void a_failing_allocation_costs_one_session(void **state)
+{
+    (void)state;
+    start(&quick);
+    for (int websocket = 0; websocket < 2; websocket++) {
+        bool lived = false;
+
+        alloc_fail_each(n) lived = lives_with_failure(n, websocket);
+        assert_true(lived);
+        assert_true(lives_with_failure(0, websocket));
+    }
+    run_until_closed(fix.n_sessions);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -1585,6 +1642,7 @@ int main(void)
         TEST(a_shutdown_does_not_wait_for_ever),
         TEST(counts_what_it_does),
         TEST(refuses_options_that_make_no_sense),
+        TEST(a_failing_allocation_costs_one_session),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
