@@ -43,23 +43,12 @@ static AVFrame *new_frame(uint32_t width, uint32_t height)
 static enum AVPixelFormat plain_format(enum AVPixelFormat format, bool *full_range)
 {
     switch ((int)format) {
-    case AV_PIX_FMT_YUVJ420P:
-        *full_range = true;
-        return AV_PIX_FMT_YUV420P;
-    case AV_PIX_FMT_YUVJ422P:
-        *full_range = true;
-        return AV_PIX_FMT_YUV422P;
-    case AV_PIX_FMT_YUVJ444P:
-        *full_range = true;
-        return AV_PIX_FMT_YUV444P;
-    case AV_PIX_FMT_YUVJ440P:
-        *full_range = true;
-        return AV_PIX_FMT_YUV440P;
-    case AV_PIX_FMT_YUVJ411P:
-        *full_range = true;
-        return AV_PIX_FMT_YUV411P;
-    default:
-        return format;
+    case AV_PIX_FMT_YUVJ420P: *full_range = true; return AV_PIX_FMT_YUV420P;
+    case AV_PIX_FMT_YUVJ422P: *full_range = true; return AV_PIX_FMT_YUV422P;
+    case AV_PIX_FMT_YUVJ444P: *full_range = true; return AV_PIX_FMT_YUV444P;
+    case AV_PIX_FMT_YUVJ440P: *full_range = true; return AV_PIX_FMT_YUV440P;
+    case AV_PIX_FMT_YUVJ411P: *full_range = true; return AV_PIX_FMT_YUV411P;
+    default: return format;
     }
 }
 
@@ -131,6 +120,8 @@ static int open_encoder(AVCodecContext **out, const AVFrame *frame, uint32_t qua
     enc->pix_fmt = AV_PIX_FMT_YUVJ420P;
     enc->color_range = AVCOL_RANGE_JPEG;
     enc->time_base = (AVRational){1, 1};
+    enc->sample_aspect_ratio = (AVRational){1, 1}; /* else there is no JFIF header */
+    enc->flags |= AV_CODEC_FLAG_BITEXACT;          /* and no line about the encoder */
     enc->thread_count = 1;
     rv = set_quality(enc, quality);
     /* The optimal tables cost 12 MB of bookkeeping for a few percent. */

@@ -59,6 +59,7 @@ static void what_we_encode_is_a_jpeg(void **state)
     assert_int_equal(shape.width, 320);
     assert_int_equal(shape.height, 180);
     assert_int_equal(shape.len, sio_buf_len(b));
+    assert_memory_equal(sio_buf_data(b), "\xff\xd8\xff\xe0\x00\x10JFIF\x00", 11);
     sio_buf_unref(b);
 }
 
