@@ -175,10 +175,7 @@ static struct verdict judge_known(const struct eio_server *server,
     const struct eio_session *s = q->session;
 
     if (q->upgrade) {
-        /* One WebSocket in a session's life: nobody who learns a sid takes it over. */
-        if (!is_get(q->http) || !q->websocket || server->opts.no_upgrade ||
-            s->upgrade != EIO_UPGRADE_NONE || s->state != EIO_OPEN ||
-            s->transport->ops != &eio_polling_ops)
+        if (!is_get(q->http) || !q->websocket || server->opts.no_upgrade)
             return refused(EIO_REFUSE_REQUEST);
         return accepted;
     }
@@ -310,6 +307,24 @@ static void open_websocket(struct eio_server *server, struct eio_request *q)
     wbuf_fini(&w);
 }
 
+/*
+ * One WebSocket in a session's life, so that nobody who learns a sid takes it over.  Another one is
+ * opened and closed, as the protocol's clients expect.  (Engine.IO protocol 4, "Upgrade")
+ */
+static bool may_upgrade(const struct eio_session *s)
+{
+    return s->state == EIO_OPEN && s->upgrade == EIO_UPGRADE_NONE &&
+           s->transport->ops == &eio_polling_ops;
+}
+
+static void turn_away(struct eio_request *q)
+{
+    struct eio_transport *t = eio_websocket_new(q->session, q->http);
+
+    if (t)
+        t->ops->close(t, EIO_CLOSE_FORCED);
+}
+
 static void take_upgrade(struct eio_server *server, struct eio_request *q)
 {
     int status = 400;
@@ -317,6 +332,8 @@ static void take_upgrade(struct eio_server *server, struct eio_request *q)
 
     if (text)
         eio_refuse_upgrade(q->http, status, text);
+    else if (q->session && !may_upgrade(q->session))
+        turn_away(q);
     else if (q->session)
         eio_probe_begin(q->session, q->http);
     else

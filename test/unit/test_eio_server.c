@@ -1125,7 +1125,6 @@ static void a_session_on_websocket_takes_no_poll_and_no_second_websocket(void **
 {
     struct peer *p, *other;
     struct sid sid;
-    char target[128];
 
     (void)state;
     start(NULL);
@@ -1138,11 +1137,9 @@ static void a_session_on_websocket_takes_no_poll_and_no_second_websocket(void **
     expect(other, 400, BAD_REQUEST);
     post(other, sid.text, "4x");
     expect(other, 400, BAD_REQUEST);
-    snprintf(target, sizeof(target), PATH "?EIO=4&transport=websocket&sid=%s",
-             sid.text);
     other = dial();
-    ws_request(other, target);
-    expect(other, 400, "Bad request");
+    ws_open(other, sid.text);
+    expect_ws_close(other, 1000);
     peer_text(p, "4alive");
     expect_text(p, "4alive");
     assert_int_equal(fix.n_closed, 0);
@@ -1274,7 +1271,6 @@ static void only_one_websocket_may_probe(void **state)
 {
     struct peer *p, *ws, *second;
     struct sid sid;
-    char target[128];
 
     (void)state;
     start(NULL);
@@ -1283,10 +1279,8 @@ static void only_one_websocket_may_probe(void **state)
     second = dial();
     sid = open_polling(p);
     ws_open(ws, sid.text);
-    snprintf(target, sizeof(target), PATH "?EIO=4&transport=websocket&sid=%s",
-             sid.text);
-    ws_request(second, target);
-    expect(second, 400, "Bad request");
+    ws_open(second, sid.text);
+    expect_ws_close(second, 1000);
     peer_text(ws, "2probe");
     expect_text(ws, "3probe");
     peer_text(ws, "5");
