@@ -9,7 +9,7 @@
 
 #define MAX_HEAD     (16 * 1024)
 #define MAX_FIELDS   100
-#define MAX_INTERIM  8   /* 1xx replies before the real one */
+#define MAX_INTERIM  8 /* 1xx replies before the real one */
 #define REQUEST_HEAD 8192
 /*
  * Servers close idle connections (node after 5 s).  One that is closed just when the next
@@ -56,8 +56,8 @@ static void drop_parser(struct http_client *c)
 }
 
 /* Tells the end; c may be gone afterwards. */
-static void finish(struct http_client *c, const struct http_client_reply *reply, int error,
-                   const char *why)
+static void finish(struct http_client *c, const struct http_client_reply *reply,
+                   int error, const char *why)
 {
     http_client_cb cb = c->cb;
 
@@ -133,7 +133,8 @@ static enum verdict on_head(struct http_client *c, struct sio_str rest)
 
     if (h->status == 101) {
         if (!c->upgrade || !h->upgrade) {
-            fail(c, SIO_ERR_PROTOCOL, "the server changed the protocol without being asked");
+            fail(c, SIO_ERR_PROTOCOL,
+                 "the server changed the protocol without being asked");
             return ENDED;
         }
         c->rest = rest;
@@ -153,12 +154,9 @@ static enum verdict on_head(struct http_client *c, struct sio_str rest)
 static const char *parser_why(const struct http_client *c)
 {
     switch (http_parser_error(c->parser)) {
-    case SIO_ERR_TOO_BIG:
-        return "the reply is too large";
-    case SIO_ERR_NOMEM:
-        return "out of memory";
-    default:
-        return "the reply is not HTTP/1.1";
+    case SIO_ERR_TOO_BIG: return "the reply is too large";
+    case SIO_ERR_NOMEM: return "out of memory";
+    default: return "the reply is not HTTP/1.1";
     }
 }
 
@@ -188,12 +186,9 @@ static enum verdict on_step(struct http_client *c, enum http_parser_step step,
                             struct sio_str rest)
 {
     switch (step) {
-    case HTTP_PARSER_MORE:
-        return GO_ON;
-    case HTTP_PARSER_HEAD:
-        return on_head(c, rest);
-    case HTTP_PARSER_DONE:
-        return on_done(c, rest.len);
+    case HTTP_PARSER_MORE: return GO_ON;
+    case HTTP_PARSER_HEAD: return on_head(c, rest);
+    case HTTP_PARSER_DONE: return on_done(c, rest.len);
     case HTTP_PARSER_FAILED:
         fail(c, http_parser_error(c->parser), parser_why(c));
         return ENDED;
@@ -237,7 +232,8 @@ static void on_eof(struct net_conn *conn, void *user)
     if (http_parser_finish(c->parser) == HTTP_PARSER_DONE)
         complete(c);
     else
-        fail(c, SIO_ERR_CLOSED, "the server closed the connection without a whole reply");
+        fail(c, SIO_ERR_CLOSED,
+             "the server closed the connection without a whole reply");
 }
 
 static void on_close(struct net_conn *conn, int error, void *user)
@@ -340,8 +336,8 @@ int http_client_send(struct http_client *c, const struct http_client_request *r,
     c->n_interim = 0;
     c->upgrade = r->upgrade;
     c->closes = false;
-    if (send_request(c, r) < 0
-        || (r->timeout_ms && net_timer_start(&c->timer, r->timeout_ms) < 0)) {
+    if (send_request(c, r) < 0 ||
+        (r->timeout_ms && net_timer_start(&c->timer, r->timeout_ms) < 0)) {
         drop_conn(c);
         return SIO_ERR_NOMEM;
     }

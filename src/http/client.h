@@ -38,8 +38,9 @@ struct http_client_reply {
  * net_conn_ops.on_close, SIO_ERR_PARSE, _TOO_BIG, _NOMEM, _TIMEOUT) and why in a sentence.
  * All is borrowed.  c is idle again: the callback may send the next request, or free c.
  */
-typedef void (*http_client_cb)(struct http_client *c, const struct http_client_reply *reply,
-                               int error, const char *why, void *user);
+typedef void (*http_client_cb)(struct http_client *c,
+                               const struct http_client_reply *reply, int error,
+                               const char *why, void *user);
 
 struct http_client_request {
     const char *method;

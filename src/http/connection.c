@@ -169,15 +169,9 @@ static void input_failed(struct http_request *r)
     int status = r->abort_status ? r->abort_status : http_parser_status(r->parser);
 
     switch (r->out) {
-    case HTTP_OUT_WAITING:
-        answer_instead(r, status);
-        break;
-    case HTTP_OUT_STREAM:
-        net_conn_abort(r->c->conn, SIO_ERR_PARSE);
-        break;
-    case HTTP_OUT_DONE:
-        r->close = true;
-        break;
+    case HTTP_OUT_WAITING: answer_instead(r, status); break;
+    case HTTP_OUT_STREAM: net_conn_abort(r->c->conn, SIO_ERR_PARSE); break;
+    case HTTP_OUT_DONE: r->close = true; break;
     }
 }
 
@@ -190,17 +184,10 @@ static bool read_on(struct http_conn *c)
     c->in += used;
     c->in_len -= used;
     switch (step) {
-    case HTTP_PARSER_MORE:
-        return false;
-    case HTTP_PARSER_HEAD:
-        head_complete(r);
-        break;
-    case HTTP_PARSER_DONE:
-        message_complete(r);
-        break;
-    case HTTP_PARSER_FAILED:
-        input_failed(r);
-        break;
+    case HTTP_PARSER_MORE: return false;
+    case HTTP_PARSER_HEAD: head_complete(r); break;
+    case HTTP_PARSER_DONE: message_complete(r); break;
+    case HTTP_PARSER_FAILED: input_failed(r); break;
     }
     return true;
 }

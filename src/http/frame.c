@@ -22,15 +22,12 @@ static uint64_t read_be(const uint8_t *p, size_t n)
 static bool opcode_fits(const struct ws_frame_rules *rules, uint8_t opcode)
 {
     switch (opcode) {
-    case WS_CONTINUATION:
-        return rules->in_message;
+    case WS_CONTINUATION: return rules->in_message;
     case WS_TEXT:
-    case WS_BINARY:
-        return !rules->in_message;
+    case WS_BINARY: return !rules->in_message;
     case WS_CLOSE:
     case WS_PING:
-    case WS_PONG:
-        return true;
+    case WS_PONG: return true;
     }
     return false;
 }

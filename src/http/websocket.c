@@ -285,32 +285,27 @@ static void end_frame(struct ws *ws, const uint8_t *bytes)
 
     ws->payload = WS_PAYLOAD_NONE;
     switch (payload) {
-    case WS_PAYLOAD_FAST:
-        end_fast(ws, bytes);
-        break;
-    case WS_PAYLOAD_READER:
-        end_reader(ws);
-        break;
+    case WS_PAYLOAD_FAST: end_fast(ws, bytes); break;
+    case WS_PAYLOAD_READER: end_reader(ws); break;
     case WS_PAYLOAD_DROPPED: /* the peer's answer to our close frame ends the handshake */
         if (ws->frame.opcode == WS_CLOSE)
             finish(ws, ws->close_code);
         break;
-    case WS_PAYLOAD_NONE:
-        break;
+    case WS_PAYLOAD_NONE: break;
     }
 }
 
-/* Returns false when the connection has ended. */
-static bool feed_reader(struct ws *ws, const uint8_t *p, size_t len)
+/* What the reader returned.  False: the connection has ended. */
+static bool take_verdict(struct ws *ws, int rv)
 {
-    int rv = ws_reader_feed(ws->reader, p, len);
-
     if (rv == 0)
         return true;
-    if (rv < 0)
-        fail(ws, WS_CLOSE_INTERNAL);
-    else
+    if (rv > 0)
         finish(ws, rv);
+    else if (rv <= -WS_CLOSE_NORMAL)
+        fail(ws, -rv);
+    else
+        fail(ws, WS_CLOSE_INTERNAL);
     return false;
 }
 
@@ -323,21 +318,13 @@ static int reader_send(const uint8_t *p, size_t len, void *user)
 
 static bool begin_reader(struct ws *ws, const uint8_t *head, size_t head_len)
 {
-    int rv;
-
-    if (!ws->reader) {
+    if (!ws->reader)
         ws->reader = ws_reader_new(ws->client, &ws->opts, reader_send, ws);
-        if (!ws->reader) {
-            fail(ws, WS_CLOSE_INTERNAL);
-            return false;
-        }
-    }
-    rv = ws_reader_begin(ws->reader, &ws->frame);
-    if (rv != 0) {
-        fail(ws, rv);
+    if (!ws->reader) {
+        fail(ws, WS_CLOSE_INTERNAL);
         return false;
     }
-    return feed_reader(ws, head, head_len);
+    return take_verdict(ws, ws_reader_begin(ws->reader, &ws->frame, head, head_len));
 }
 
 /*
@@ -442,7 +429,8 @@ static size_t take_payload(struct ws *ws, uint8_t *p, size_t len)
         return n;
     }
     ws->got += n;
-    if (ws->payload == WS_PAYLOAD_READER && !feed_reader(ws, p, n))
+    if (ws->payload == WS_PAYLOAD_READER &&
+        !take_verdict(ws, ws_reader_feed(ws->reader, p, n)))
         return n;
     if (n == left)
         end_frame(ws, p);

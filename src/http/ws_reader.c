@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "http/mask.h"
 
 #define DEFAULT_FRAGMENTS 16384
 
@@ -23,9 +24,12 @@ struct ws_reader {
     uint32_t n_fragments;
     bool in_message;
     bool text;
-    bool control; /* the present frame is one */
-    bool closed;  /* by a good close frame */
+    bool closed; /* by a good close frame */
     int error;
+    struct ws_frame frame; /* the present one */
+    uint8_t head_len;
+    uint8_t n_held; /* of a control frame, until it is whole */
+    uint8_t held[WS_FRAME_HEAD_MAX + WS_CONTROL_MAX];
 };
 
 static ssize_t on_recv(wslay_event_context_ptr wslay, uint8_t *buf, size_t len,
@@ -74,7 +78,7 @@ static void on_chunk(wslay_event_context_ptr wslay,
     struct ws_reader *r = user;
 
     (void)wslay;
-    if (!r->control)
+    if (!ws_frame_is_control(&r->frame))
         wbuf_add(&r->message, arg->data, arg->data_length);
 }
 
@@ -134,13 +138,12 @@ bool ws_reader_in_message(const struct ws_reader *r)
     return r && r->in_message;
 }
 
-int ws_reader_begin(struct ws_reader *r, const struct ws_frame *f)
+/* Counts a data frame.  0, or the code to close with. */
+static int count_fragment(struct ws_reader *r)
 {
+    const struct ws_frame *f = &r->frame;
     uint32_t max = r->opts->max_fragments ? r->opts->max_fragments : DEFAULT_FRAGMENTS;
 
-    r->control = ws_frame_is_control(f);
-    if (r->control)
-        return 0;
     if (f->opcode != WS_CONTINUATION) {
         r->text = f->opcode == WS_TEXT;
         r->announced = 0;
@@ -153,28 +156,69 @@ int ws_reader_begin(struct ws_reader *r, const struct ws_frame *f)
     return ++r->n_fragments > max ? WS_CLOSE_POLICY : 0;
 }
 
-/* How it ended, once wslay has sent a close frame. */
-static int end_code(const struct ws_reader *r)
+static int answer(struct ws_reader *r)
 {
-    if (r->closed)
-        return wslay_event_get_status_code_received(r->wslay);
-    return wslay_event_get_status_code_sent(r->wslay);
-}
+    int rv = 0;
 
-int ws_reader_feed(struct ws_reader *r, const uint8_t *p, size_t len)
-{
-    int rv;
-
-    r->in = p;
-    r->in_len = len;
-    rv = wslay_event_recv(r->wslay);
-    if (rv == 0 && wslay_event_want_write(r->wslay))
+    if (wslay_event_want_write(r->wslay))
         rv = wslay_event_send(r->wslay);
     if (r->error < 0)
         return r->error;
     if (rv != 0 || r->message.error)
         return SIO_ERR_NOMEM; /* nothing else is left: limits were checked before */
-    return wslay_event_get_close_sent(r->wslay) ? end_code(r) : 0;
+    if (!wslay_event_get_close_sent(r->wslay))
+        return 0;
+    return r->closed && wslay_event_get_close_received(r->wslay)
+               ? wslay_event_get_status_code_received(r->wslay)
+               : wslay_event_get_status_code_sent(r->wslay);
+}
+
+static int show(struct ws_reader *r, const uint8_t *p, size_t len)
+{
+    r->in = p;
+    r->in_len = len;
+    if (wslay_event_recv(r->wslay) != 0 && r->error == SIO_OK)
+        r->error = SIO_ERR_NOMEM;
+    return answer(r);
+}
+
+/* A close frame whose code wslay does not know yet: answered with the same. */
+static int show_close(struct ws_reader *r)
+{
+    uint8_t payload[WS_CONTROL_MAX];
+    size_t len = (size_t)r->frame.len;
+    unsigned code;
+
+    ws_mask(payload, r->held + r->head_len, len, r->frame.mask, 0);
+    code = len >= 2 ? (unsigned)payload[0] << 8 | payload[1] : 0;
+    if (code < 1012 || code > 1014 || !utf8_check(payload + 2, len - 2))
+        return show(r, r->held, r->n_held);
+    if (wslay_event_queue_close(r->wslay, (uint16_t)code, payload + 2, len - 2) != 0)
+        return SIO_ERR_NOMEM;
+    return answer(r);
+}
+
+int ws_reader_begin(struct ws_reader *r, const struct ws_frame *f, const uint8_t *head,
+                    size_t head_len)
+{
+    int code;
+
+    r->frame = *f;
+    r->head_len = (uint8_t)head_len;
+    r->n_held = 0;
+    code = ws_frame_is_control(f) ? 0 : count_fragment(r);
+    return code != 0 ? -code : ws_reader_feed(r, head, head_len);
+}
+
+int ws_reader_feed(struct ws_reader *r, const uint8_t *p, size_t len)
+{
+    if (!ws_frame_is_control(&r->frame))
+        return show(r, p, len);
+    memcpy(r->held + r->n_held, p, len);
+    r->n_held += (uint8_t)len;
+    if (r->n_held < r->head_len + r->frame.len)
+        return 0;
+    return r->frame.opcode == WS_CLOSE ? show_close(r) : show(r, r->held, r->n_held);
 }
 
 struct sio_buf *ws_reader_take(struct ws_reader *r, bool *text)
