@@ -29,6 +29,7 @@ layer_of() {
     '<sioc/loop.h>') echo base ;; # the levels of the log are declared there
     '<sioc/engineio.h>') echo engineio ;;
     '<sioc/'*) echo socketio ;;
+    '"src/'*) echo "$1" | cut -d/ -f2 ;; # made by the build
     '"'*/*) echo "${1#\"}" | cut -d/ -f1 ;;
     esac
 }
