@@ -79,6 +79,8 @@ struct sio_client_socket {
     struct net_timer timer; /* the answer to CONNECT; the next try */
     struct list handlers;
     struct list offline; /* emitted while not joined */
+    struct list early;   /* received while joining: some servers answer CONNECT late */
+    size_t early_bytes;
     struct sio_acks acks;
     struct sio_replier replier;
 };

@@ -28,6 +28,14 @@ struct held {
     uint64_t ack_id;
 };
 
+/* An event that came before the answer to CONNECT. */
+struct early {
+    struct list link;
+    struct sio_slice text; /* owned, as the parts */
+    uint32_t n_parts;
+    struct sio_slice parts[];
+};
+
 /* Events emitted while not joined. */
 
 static void free_held(struct sio_client_socket *s, struct held *h)
@@ -183,6 +191,53 @@ static const struct sio_replier_ops replier_ops = {
     .nsp = replier_nsp,
 };
 
+/* Events received while joining. */
+
+static void free_early(struct sio_client_socket *s, struct early *e)
+{
+    list_remove(&e->link);
+    s->early_bytes -= sizeof(*e) + e->text.len;
+    for (uint32_t i = 0; i < e->n_parts; i++) {
+        s->early_bytes -= e->parts[i].len;
+        sio_buf_unref(e->parts[i].buf);
+    }
+    sio_buf_unref(e->text.buf);
+    mem_free(e);
+}
+
+static void drop_early(struct sio_client_socket *s)
+{
+    struct early *e;
+
+    list_for_each (e, struct early, link, &s->early)
+        free_early(s, e);
+}
+
+static int hold_early(struct sio_client_socket *s, const struct sio_packet *p,
+                      struct sio_slice text, const struct sio_slice *attachments)
+{
+    struct early *e = mem_alloc(sizeof(*e) + p->n_attachments * sizeof(e->parts[0]));
+    int rv;
+
+    if (!e)
+        return SIO_ERR_NOMEM;
+    list_init(&e->link);
+    text.buf = NULL; /* copied: a reference could keep a much larger poll alive */
+    rv = sio_slice_hold(text, &e->text);
+    s->early_bytes += sizeof(*e) + e->text.len;
+    for (; rv == SIO_OK && e->n_parts < p->n_attachments; e->n_parts++) {
+        rv = sio_slice_hold(attachments[e->n_parts], &e->parts[e->n_parts]);
+        s->early_bytes += e->parts[e->n_parts].len;
+    }
+    if (rv == SIO_OK && s->early_bytes > s->client->config.max_message)
+        rv = SIO_ERR_TOO_BIG;
+    if (rv < 0)
+        free_early(s, e);
+    else
+        list_append(&s->early, &e->link);
+    return rv;
+}
+
 /* Joining and leaving. */
 
 /* The auth payload, if there is one and it is an object. */
@@ -242,6 +297,7 @@ void sio_client_socket_leave(struct sio_client_socket *s, const char *reason)
     s->state = SIO_CLIENT_SOCKET_APART;
     mem_free(s->id);
     s->id = NULL;
+    drop_early(s);
     if (!joined)
         return;
     sio_replier_end(&s->replier);
@@ -269,38 +325,6 @@ static void try_later(struct sio_client_socket *s)
 }
 
 /* Packets. */
-
-static void on_connected(struct sio_client_socket *s, const struct sio_packet *p)
-{
-    struct sio_str value, id;
-
-    if (s->state != SIO_CLIENT_SOCKET_JOINING) {
-        sio_client_violation(s->client, SIO_ERR_PROTOCOL,
-                             "the server connected a namespace twice");
-        return;
-    }
-    if (!p->json.ptr || !json_get(p->json, "sid", &value) ||
-        json_type(value) != JSON_STRING || !json_string_plain(value, &id) || !id.len ||
-        id.len > MAX_ID) {
-        sio_client_violation(s->client, SIO_ERR_PROTOCOL,
-                             "the server gave no socket id: is it a Socket.IO 2 server?");
-        return;
-    }
-    s->id = mem_strndup(id.ptr, id.len);
-    if (!s->id) {
-        eio_client_abort(s->client->eio, SIO_ERR_NOMEM, "transport error", "out of memory");
-        return;
-    }
-    net_timer_stop(&s->timer);
-    s->state = SIO_CLIENT_SOCKET_JOINED;
-    s->n_refusals = 0;
-    s->client->n_attempts = 0;
-    /* First what the application does on each connection, then what it said before. */
-    if (s->ops->on_connect)
-        s->ops->on_connect(s, s->user);
-    if (s->state == SIO_CLIENT_SOCKET_JOINED)
-        send_held(s);
-}
 
 static void on_refused(struct sio_client_socket *s, const struct sio_packet *p)
 {
@@ -359,6 +383,14 @@ static void on_event_packet(struct sio_client_socket *s, const struct sio_packet
     struct sio_event e;
     bool answer = p->type == SIO_PACKET_ACK || p->type == SIO_PACKET_BINARY_ACK;
 
+    if (s->state == SIO_CLIENT_SOCKET_JOINING && !answer) {
+        int rv = hold_early(s, p, text, attachments);
+
+        if (rv < 0)
+            sio_client_violation(s->client, rv,
+                                 "the server sent too much before it let us join");
+        return;
+    }
     if (s->state != SIO_CLIENT_SOCKET_JOINED)
         return;
     if (sio_event_init(&e, p, text, attachments, &s->replier) < 0) {
@@ -369,6 +401,54 @@ static void on_event_packet(struct sio_client_socket *s, const struct sio_packet
         on_event(s, &e);
     }
     sio_event_fini(&e);
+}
+
+static void handle_early(struct sio_client_socket *s)
+{
+    while (s->state == SIO_CLIENT_SOCKET_JOINED && !list_empty(&s->early)) {
+        struct early *e = container_of(s->early.next, struct early, link);
+        struct sio_str text = {(const char *)e->text.ptr, e->text.len};
+        struct sio_packet p;
+
+        list_remove(&e->link); /* its handler may leave, which drops the rest */
+        /* It was parsed once already. */
+        if (sio_packet_parse(text, e->n_parts, &p) == SIO_OK)
+            on_event_packet(s, &p, e->text, e->parts);
+        free_early(s, e);
+    }
+}
+
+static void on_connected(struct sio_client_socket *s, const struct sio_packet *p)
+{
+    struct sio_str value, id;
+
+    if (s->state != SIO_CLIENT_SOCKET_JOINING) {
+        sio_client_violation(s->client, SIO_ERR_PROTOCOL,
+                             "the server connected a namespace twice");
+        return;
+    }
+    if (!p->json.ptr || !json_get(p->json, "sid", &value) ||
+        json_type(value) != JSON_STRING || !json_string_plain(value, &id) || !id.len ||
+        id.len > MAX_ID) {
+        sio_client_violation(s->client, SIO_ERR_PROTOCOL,
+                             "the server gave no socket id: is it a Socket.IO 2 server?");
+        return;
+    }
+    s->id = mem_strndup(id.ptr, id.len);
+    if (!s->id) {
+        eio_client_abort(s->client->eio, SIO_ERR_NOMEM, "transport error", "out of memory");
+        return;
+    }
+    net_timer_stop(&s->timer);
+    s->state = SIO_CLIENT_SOCKET_JOINED;
+    s->n_refusals = 0;
+    s->client->n_attempts = 0;
+    /* First what the application does on each connection, then what it said before. */
+    if (s->ops->on_connect)
+        s->ops->on_connect(s, s->user);
+    if (s->state == SIO_CLIENT_SOCKET_JOINED)
+        send_held(s);
+    handle_early(s);
 }
 
 void sio_client_socket_packet(struct sio_client_socket *s, const struct sio_packet *p,
@@ -426,6 +506,7 @@ struct sio_client_socket *sio_client_socket(struct sio_client *c, const char *na
     s->user = user;
     list_init(&s->handlers);
     list_init(&s->offline);
+    list_init(&s->early);
     sio_acks_init(&s->acks);
     sio_replier_init(&s->replier, &replier_ops);
     net_timer_init(&s->timer, c->loop, on_timer, s);
@@ -448,6 +529,7 @@ void sio_client_socket_free(struct sio_client_socket *s)
     struct handler *h;
     struct held *held;
 
+    drop_early(s);
     list_for_each (held, struct held, link, &s->offline)
         free_held(s, held);
     list_for_each (h, struct handler, link, &s->handlers) {
