@@ -287,14 +287,16 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
 {
     struct hub *hub = user;
     struct hub_nuc *nuc = nuc_of(s);
-    struct sio_str object;
+    struct sio_str object, id;
     struct sio_str camaras = SIO_STR("[]");
     enum json_type type;
     int rv;
 
     if (!read_payload(hub, s, e, &object))
         return;
-    if (!nuc) {
+    /* Only for itself. */
+    if (!nuc || !json_get(object, "nuc_id", &id) || json_type(id) != JSON_STRING ||
+        !json_string_eq(id, sio_str_from(nuc->id))) {
         acknowledge(e);
         return;
     }
@@ -369,8 +371,7 @@ static bool can_pass(const struct arrival *a)
 {
     struct sio_str plain;
 
-    return a->in.exact && a->jpeg.len == 0 && json_type(a->in.ip) == JSON_STRING &&
-           json_string_plain(a->in.ip, &plain) && json_string_plain(a->in.image, &plain) &&
+    return a->in.exact && a->jpeg.len == 0 && json_string_plain(a->in.image, &plain) &&
            passes(a->in.estado) && passes(a->in.timestamp) && a->in.nuc_id.ptr &&
            (a->nuc ? json_type(a->in.nuc_id) == JSON_STRING &&
                          json_string_eq(a->in.nuc_id, sio_str_from(a->nuc->id))
@@ -402,7 +403,7 @@ static struct sio_buf *rewrite(const struct hub *hub, const struct arrival *a)
     wbuf_add_cstr(&w, "{\"nuc_id\":");
     write_nuc_id(&w, a->nuc, a->in.nuc_id);
     wbuf_add_cstr(&w, ",\"ip\":");
-    json_write_string(&w, sio_str_from(a->ip));
+    wbuf_add_str(&w, a->in.ip);
     wbuf_add_cstr(&w, ",\"image\":");
     write_image(&w, a);
     wbuf_add_cstr(&w, ",\"estado\":");
@@ -629,11 +630,10 @@ static void on_pong(struct sio_socket *s, struct sio_event *e, void *user)
     acknowledge(e);
 }
 
+/* To everybody, the sender included. */
 static void on_event(struct sio_socket *s, struct sio_event *e, void *user)
 {
     struct hub *hub = user;
-    struct sio_str rooms[] = {ROOM_VIEWERS};
-    struct sio_target target = {.rooms = rooms, .n_rooms = 1};
     struct sio_message *m;
 
     if (sio_event_n_args(e) != 1) {
@@ -644,7 +644,7 @@ static void on_event(struct sio_socket *s, struct sio_event *e, void *user)
     if (m) {
         if (json_type(sio_event_arg(e, 0)) != JSON_NULL)
             sio_message_add_event(m, e, 0);
-        sio_namespace_emit(hub->ns, &target, m);
+        sio_namespace_emit(hub->ns, NULL, m);
         sio_message_free(m);
     }
     acknowledge(e);
