@@ -565,6 +565,13 @@ struct ws *ws_accept(struct http_request *r, const char *extra_fields,
     return ws;
 }
 
+struct ws *ws_server_new(struct net_conn *c, struct sio_str rest,
+                         const struct ws_options *opts, const struct ws_ops *ops,
+                         void *user)
+{
+    return new_ws(c, false, rest, opts, ops, user);
+}
+
 struct ws *ws_client_new(struct net_conn *c, struct sio_str rest,
                          const struct ws_options *opts, const struct ws_ops *ops,
                          void *user)

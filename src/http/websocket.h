@@ -57,6 +57,11 @@ struct ws *ws_accept(struct http_request *r, const char *extra_fields,
                      const struct ws_options *opts, const struct ws_ops *ops,
                      void *user);
 
+/* Server: the same on a connection whose handshake others have made; rest as for a client. */
+struct ws *ws_server_new(struct net_conn *c, struct sio_str rest,
+                         const struct ws_options *opts, const struct ws_ops *ops,
+                         void *user);
+
 /* Client: takes an open connection after its 101; rest are bytes that came behind the head. */
 struct ws *ws_client_new(struct net_conn *c, struct sio_str rest,
                          const struct ws_options *opts, const struct ws_ops *ops,
