@@ -84,8 +84,10 @@ static void complete(struct eio_session *s)
     struct eio_transport *old = eio_session_switch(s, t);
 
     set_upgrade(s, EIO_UPGRADE_DONE);
-    eio_polling_retire(old);
-    t->ops->flush(t);
+    if (eio_polling_retire(old))
+        t->ops->ping(t);
+    if (s->transport == t)
+        t->ops->flush(t);
 }
 
 /* "2probe": answered; from now on polls are released. */

@@ -55,18 +55,12 @@ static struct verdict refused(enum eio_refusal code)
 const char *eio_refusal_text(enum eio_refusal code)
 {
     switch (code) {
-    case EIO_REFUSE_TRANSPORT:
-        return "Transport unknown";
-    case EIO_REFUSE_SID:
-        return "Session ID unknown";
-    case EIO_REFUSE_METHOD:
-        return "Bad handshake method";
-    case EIO_REFUSE_REQUEST:
-        return "Bad request";
-    case EIO_REFUSE_FORBIDDEN:
-        return "Forbidden";
-    case EIO_REFUSE_VERSION:
-        return "Unsupported protocol version";
+    case EIO_REFUSE_TRANSPORT: return "Transport unknown";
+    case EIO_REFUSE_SID: return "Session ID unknown";
+    case EIO_REFUSE_METHOD: return "Bad handshake method";
+    case EIO_REFUSE_REQUEST: return "Bad request";
+    case EIO_REFUSE_FORBIDDEN: return "Forbidden";
+    case EIO_REFUSE_VERSION: return "Unsupported protocol version";
     }
     return "";
 }
@@ -308,8 +302,9 @@ static void open_websocket(struct eio_server *server, struct eio_request *q)
 }
 
 /*
- * One WebSocket in a session's life, so that nobody who learns a sid takes it over.  Another one is
- * opened and closed, as the protocol's clients expect.  (Engine.IO protocol 4, "Upgrade")
+ * One WebSocket in a session's life, so that nobody who learns a sid takes it over.
+ * Another one is opened and closed, as the protocol's clients expect.  (Engine.IO
+ * protocol 4, "Upgrade")
  */
 static bool may_upgrade(const struct eio_session *s)
 {

@@ -98,8 +98,11 @@ void eio_polling_aborted(struct http_request *r);
 /* Answers a waiting GET with what is queued, or else with a noop. */
 void eio_polling_release(struct eio_transport *t);
 
-/* Ends t after an upgrade: the waiting GET gets a noop.  t is gone. */
-void eio_polling_retire(struct eio_transport *t);
+/*
+ * Ends t after an upgrade: the waiting GET gets a noop.  t is gone.  True if a ping was
+ * still waiting for a poll: the next transport has to send it.
+ */
+bool eio_polling_retire(struct eio_transport *t);
 
 /*
  * WebSocket: takes r, which asks for one and has been checked.  NULL: out of memory

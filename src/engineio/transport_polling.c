@@ -302,12 +302,14 @@ void eio_polling_release(struct eio_transport *t)
         reply_packet(take_poll(p), EIO_PACKET_NOOP);
 }
 
-void eio_polling_retire(struct eio_transport *t)
+bool eio_polling_retire(struct eio_transport *t)
 {
+    bool ping_due = polling_of(t)->ping_due;
     struct http_request *poll = dissolve(polling_of(t), NULL);
 
     if (poll)
         reply_packet(poll, EIO_PACKET_NOOP);
+    return ping_due;
 }
 
 static bool is_octet_stream(const struct http_request *r)

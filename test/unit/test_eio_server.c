@@ -1189,6 +1189,29 @@ static void upgrades_in_order_and_without_loss(void **state)
     assert_int_equal(fix.n_closed, 0);
 }
 
+/* The client had stopped polling when the ping became due. */
+static void a_ping_that_found_no_poll_goes_over_the_websocket(void **state)
+{
+    static const struct eio_server_options opts = {.ping_interval_ms = 20};
+    struct peer *p, *ws;
+    struct sid sid;
+    uint64_t due;
+
+    (void)state;
+    start(&opts);
+    p = dial();
+    ws = dial();
+    sid = open_polling(p);
+    due = net_loop_now_ms(fix.loop) + 25;
+    ws_open(ws, sid.text);
+    peer_text(ws, "2probe");
+    expect_text(ws, "3probe");
+    while (net_loop_now_ms(fix.loop) < due)
+        peer_turn(ws);
+    peer_text(ws, "5");
+    expect_text(ws, "2");
+}
+
 static void a_poll_that_still_waits_ends_with_the_upgrade(void **state)
 {
     struct peer *poll, *ws;
@@ -1623,6 +1646,7 @@ int main(void)
         TEST(too_large_a_frame_ends_with_1009),
         TEST(a_session_on_websocket_takes_no_poll_and_no_second_websocket),
         TEST(upgrades_in_order_and_without_loss),
+        TEST(a_ping_that_found_no_poll_goes_over_the_websocket),
         TEST(a_poll_that_still_waits_ends_with_the_upgrade),
         TEST(a_failed_probe_leaves_polling_as_it_was),
         TEST(a_probe_that_takes_too_long_is_closed),
