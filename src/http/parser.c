@@ -404,13 +404,14 @@ static enum http_parser_step read_head(struct http_parser *p, const uint8_t *dat
     size_t n = len < room ? len : room;
     llhttp_errno_t err = llhttp_execute(&p->llhttp, (const char *)data, n);
 
-    if (err != HPE_OK && err != HPE_PAUSED) {
-        if (err == HPE_INVALID_VERSION)
-            fail(p, SIO_ERR_UNSUPPORTED, 505);
+    n = bytes_used(p, err, data, n);
+    if (!lines_are_strict(p, data, n)) { /* it came before whatever llhttp found */
+        p->error = SIO_OK;
         return set_failed(p);
     }
-    n = bytes_used(p, err, data, n);
-    if (!lines_are_strict(p, data, n))
+    if (err == HPE_INVALID_VERSION)
+        fail(p, SIO_ERR_UNSUPPORTED, 505);
+    if (err != HPE_OK && err != HPE_PAUSED)
         return set_failed(p);
     *used += n;
     p->head_bytes += (uint32_t)n;
