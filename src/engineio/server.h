@@ -10,7 +10,8 @@
 
 /*
  * Serves path on an HTTP server that somebody else owns and that has other routes too
- * (the hub's).  The http server must outlive the eio server.
+ * (the hub's).  The http server must outlive the eio server, and handle no request of
+ * path after it: free both, or end the loop, in one go.
  */
 struct eio_server *eio_server_attach(struct net_loop *loop, struct http_server *http,
                                      const struct eio_server_options *opts,

@@ -10,7 +10,10 @@
 /* How long a polling client has to fetch what is left and the close packet. */
 #define CLOSING_MS 30000
 
-#define NS_PER_MS  UINT64_C(1000000)
+/* Lines a minute about clients that do not read. */
+#define MAX_WARNINGS 20
+
+#define NS_PER_MS    UINT64_C(1000000)
 
 /* Rows are from, columns to.  A session only moves forward. */
 static const bool may_go[4][4] = {
@@ -32,18 +35,12 @@ static void set_state(struct eio_session *s, enum eio_state to)
 const char *eio_close_reason_text(enum eio_close_reason reason)
 {
     switch (reason) {
-    case EIO_CLOSE_TRANSPORT_CLOSE:
-        return "transport close";
-    case EIO_CLOSE_TRANSPORT_ERROR:
-        return "transport error";
-    case EIO_CLOSE_PARSE_ERROR:
-        return "parse error";
-    case EIO_CLOSE_PING_TIMEOUT:
-        return "ping timeout";
-    case EIO_CLOSE_FORCED:
-        return "forced close";
-    case EIO_CLOSE_SHUTDOWN:
-        return "server shutting down";
+    case EIO_CLOSE_TRANSPORT_CLOSE: return "transport close";
+    case EIO_CLOSE_TRANSPORT_ERROR: return "transport error";
+    case EIO_CLOSE_PARSE_ERROR: return "parse error";
+    case EIO_CLOSE_PING_TIMEOUT: return "ping timeout";
+    case EIO_CLOSE_FORCED: return "forced close";
+    case EIO_CLOSE_SHUTDOWN: return "server shutting down";
     }
     return "";
 }
@@ -341,19 +338,15 @@ int eio_session_receive(struct eio_session *s, const struct eio_packet *p,
                         struct sio_buf *buf)
 {
     switch (p->type) {
-    case EIO_PACKET_MESSAGE:
-        return receive_message(s, p, buf);
-    case EIO_PACKET_PONG:
-        return heartbeat_restart(s);
+    case EIO_PACKET_MESSAGE: return receive_message(s, p, buf);
+    case EIO_PACKET_PONG: return heartbeat_restart(s);
     case EIO_PACKET_CLOSE:
         eio_session_fail(s, EIO_CLOSE_TRANSPORT_CLOSE);
         return SIO_OK;
-    case EIO_PACKET_UPGRADE:
-        return SIO_OK; /* outside a probe it has nothing to say */
+    case EIO_PACKET_UPGRADE: return SIO_OK; /* outside a probe it has nothing to say */
     case EIO_PACKET_OPEN:
     case EIO_PACKET_PING:
-    case EIO_PACKET_NOOP:
-        return SIO_ERR_PROTOCOL; /* a server's words */
+    case EIO_PACKET_NOOP: return SIO_ERR_PROTOCOL; /* a server's words */
     }
     return SIO_ERR_PARSE;
 }
@@ -374,10 +367,13 @@ enum eio_close_reason eio_session_reason_of(int error)
  */
 static int doom(struct eio_session *s, int error)
 {
-    log_debug(net_loop_log(s->table->loop), "session=%u cannot queue: %s", s->number,
-              sio_strerror(error));
+    struct eio_sessions *table = s->table;
+
+    if (log_limit(&table->warned, net_loop_now_ms(table->loop), MAX_WARNINGS))
+        log_warn(net_loop_log(table->loop), "session=%u cut off waiting_bytes=%zu: %s",
+                 s->number, s->queue.bytes, sio_strerror(error));
     s->doomed = true;
-    net_loop_defer(s->table->loop, &s->turn_end);
+    net_loop_defer(table->loop, &s->turn_end);
     return error;
 }
 

@@ -34,6 +34,7 @@ struct eio_sessions {
     size_t max_payload;
     size_t max_queue_bytes;
     struct eio_server_stats stats;
+    struct log_limit warned;
 
     /*
      * A session or lingering WebSocket has gone; to be looked at later

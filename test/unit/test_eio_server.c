@@ -1472,7 +1472,7 @@ static void shuts_down_gracefully(void **state)
     peer_read_frame(ws, &reply);
     sid = open_polling(poll);
     get(poll, sid.text);
-    open_polling(late);
+    sid = open_polling(late);
     eio_server_shutdown(fix.server, 5000, on_shut_down, &fix.shut_down);
     assert_int_equal(fix.n_closed, 3);
     assert_int_equal(fix.reason, EIO_CLOSE_SHUTDOWN);
@@ -1482,6 +1482,12 @@ static void shuts_down_gracefully(void **state)
     request(late, "GET", POLLING, NULL, NULL, 0);
     peer_reply(late, &reply);
     assert_int_equal(reply.status, 503);
+    assert_false(fix.shut_down);
+    get(late, sid.text);
+    expect(late, 200, "1");
+    for (size_t i = 0; i < fix.n_peers; i++)
+        shutdown(fix.peers[i]->fd, SHUT_RDWR);
+    run_until(&fix.shut_down);
 }
 
 static void a_shutdown_does_not_wait_for_ever(void **state)
@@ -1528,6 +1534,7 @@ static void refuses_options_that_make_no_sense(void **state)
         {.no_polling = true, .no_websocket = true},
         {.max_payload = (size_t)UINT32_MAX + 1},
     };
+    static const struct eio_listen_options half = {.tls_cert_file = "cert.pem"};
     struct sio_diag diag;
 
     (void)state;
@@ -1537,6 +1544,7 @@ static void refuses_options_that_make_no_sense(void **state)
         assert_null(eio_server_new(fix.loop, &bad[i], &diag));
         assert_true(diag.text[0] != '\0');
     }
+    assert_int_equal(eio_server_listen(fix.server, &half, &diag), SIO_ERR_INVAL);
 }
 
 /* Runs until the peer has heard something or is cut off. */
