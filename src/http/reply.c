@@ -199,15 +199,16 @@ void http_reply_status(struct http_request *r, int status)
 void http_reply_options(struct http_request *r, unsigned methods)
 {
     char allow[HTTP_ALLOW_SIZE];
-    struct sio_str origin = origin_of(r);
+    bool preflight =
+        origin_of(r).ptr && http_request_field(r, "Access-Control-Request-Method").ptr;
 
     http_reply_field(r, "Allow",
                      (struct sio_str){allow, http_allow_write(methods, allow)});
-    if (origin.ptr && http_request_field(r, "Access-Control-Request-Method").ptr)
+    if (preflight)
         http_cors_write_preflight(
             r->cors, http_request_field(r, "Access-Control-Request-Headers"),
             &r->fields);
-    http_reply_bytes(r, 200, NULL, NULL, 0);
+    http_reply_bytes(r, preflight ? 204 : 200, NULL, NULL, 0);
 }
 
 int http_stream_begin(struct http_request *r, int status, const char *type,

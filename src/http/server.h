@@ -31,8 +31,9 @@ enum http_method {
 };
 
 /*
- * Cross-origin rules (Fetch standard, "CORS protocol").  A preflight is answered
- * by the server, for every known path, before any handler.
+ * Cross-origin rules (Fetch standard, "CORS protocol").  A preflight is answered by the
+ * server, for every known path, before any handler: 204, with whatever fields were asked
+ * for.  A plain OPTIONS gets 200 and Allow.
  */
 struct http_cors {
     bool enabled;
@@ -155,11 +156,14 @@ int http_reply_bytes(struct http_request *r, int status, const char *type,
 int http_reply_error(struct http_request *r, int status, const char *text);
 
 /*
- * Ending as a stream: chunked (HTTP/1.0: until close).  on_drain tells that the
- * queue has room again; on_abort, also after http_stream_end was not called, that it is over.
+ * Ending as a stream: chunked (HTTP/1.0: until close).  on_drain tells that the queue has
+ * room again; on_abort, unless http_stream_end or _cut came first, that it is over.
+ * SIO_ERR_CLOSED: the request was a HEAD, it has been answered.  After any error r is dead,
+ * without on_abort.
  */
 int http_stream_begin(struct http_request *r, int status, const char *type,
                       void (*on_drain)(struct http_request *r, void *user), void *user);
+/* SIO_OK; after an error the connection has ended and on_abort was called. */
 int http_stream_send(struct http_request *r, const struct sio_slice *slices, size_t n);
 size_t http_stream_pending(const struct http_request *r);
 void http_stream_end(struct http_request *r);
