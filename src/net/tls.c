@@ -115,10 +115,10 @@ static BIO_METHOD *bio_method_new(void)
 
 /* Setting up. */
 
-/* OpenSSL's reason for the last error, or the system's. */
+/* OpenSSL's reason for the error that came first, or the system's. */
 static const char *reason(void)
 {
-    unsigned long e = ERR_peek_last_error();
+    unsigned long e = ERR_peek_error();
     const char *text = ERR_reason_error_string(e);
 
     if (e && ERR_SYSTEM_ERROR(e))
@@ -142,12 +142,13 @@ static int load_certificate(SSL_CTX *ctx, const char *cert_file, const char *key
     ERR_clear_error();
     if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
         return sio_diag_set(diag, SIO_ERR_TLS, "certificate %s: %s", cert_file, reason());
-    if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
-        return sio_diag_set(diag, SIO_ERR_TLS, "key %s: %s", key_file, reason());
-    if (SSL_CTX_check_private_key(ctx) != 1)
+    if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) == 1
+        && SSL_CTX_check_private_key(ctx) == 1)
+        return SIO_OK;
+    if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH)
         return sio_diag_set(diag, SIO_ERR_TLS, "key %s is not that of certificate %s",
                             key_file, cert_file);
-    return SIO_OK;
+    return sio_diag_set(diag, SIO_ERR_TLS, "key %s: %s", key_file, reason());
 }
 
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen,
