@@ -11,6 +11,7 @@
 
 #define STACK_BYTES     (1024 * 1024)
 #define ERROR_MAX_BYTES 4096
+#define REFUSED_BEFORE  "the login was refused before"
 
 struct agent_camera {
     /* The loop's. */
@@ -70,7 +71,7 @@ static enum agent_outcome take(struct agent_camera *c, const struct capture_ops 
     set_deadline(capture, ops->timeout_ms);
     *wait_ms = login ? agent_logins_ask(c->logins, capture) : 0;
     if (*wait_ms > 0) {
-        sio_diag_set(&r->why, SIO_ERR_REFUSED, "the login was refused before");
+        sio_diag_set(&r->why, SIO_ERR_REFUSED, REFUSED_BEFORE);
         return AGENT_REFUSED;
     }
     set_deadline(capture, ops->timeout_ms);
@@ -90,6 +91,8 @@ static void try_attempt(struct agent_camera *c, struct agent_plan *plan, int att
         .limits = c->limits,
         .cancel = &c->cancel,
     };
+    const bool refused = plan->round.n_refused > 0;
+    const struct sio_diag refusal = r->why;
     enum agent_outcome outcome = AGENT_PICTURE;
     uint64_t wait_ms = 0;
 
@@ -103,6 +106,8 @@ static void try_attempt(struct agent_camera *c, struct agent_plan *plan, int att
         agent_plan_lock(plan, attempt, wait_ms);
     else
         agent_plan_result(plan, attempt, outcome, now_ms());
+    if (refused) /* tells more than what came of the attempts behind it */
+        r->why = refusal;
 }
 
 static void make_round(struct agent_camera *c, struct agent_result *r)
@@ -112,6 +117,8 @@ static void make_round(struct agent_camera *c, struct agent_result *r)
     int attempt;
 
     agent_plan_init(&plan, &c->source, &c->memory, now_ms());
+    if (plan.round.n_refused > 0)
+        sio_diag_set(&r->why, SIO_ERR_REFUSED, REFUSED_BEFORE);
     while ((attempt = agent_plan_next(&plan)) >= 0)
         try_attempt(c, &plan, attempt, r);
     r->wall_us = clock_wall_us();

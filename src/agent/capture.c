@@ -7,12 +7,9 @@
 const struct capture_ops *agent_capture_ops(enum agent_service service)
 {
     switch (service) {
-    case AGENT_SERVICE_TEST:
-        return &agent_capture_test;
-    case AGENT_SERVICE_HTTP:
-        return &agent_capture_http;
-    case AGENT_SERVICE_RTSP:
-        return &agent_capture_rtsp;
+    case AGENT_SERVICE_TEST: return &agent_capture_test;
+    case AGENT_SERVICE_HTTP: return &agent_capture_http;
+    case AGENT_SERVICE_RTSP: return &agent_capture_rtsp;
     }
     return NULL;
 }

@@ -109,19 +109,13 @@ static enum agent_outcome outcome_of(const struct attempt *a, int rv)
 {
     switch (rv) {
     case AVERROR_HTTP_UNAUTHORIZED:
-    case AVERROR_HTTP_FORBIDDEN:
-        return AGENT_REFUSED;
-    case AVERROR(ENOMEM):
-        return AGENT_NO_MEMORY;
-    case AVERROR(ECONNREFUSED):
-        return AGENT_CLOSED;
+    case AVERROR_HTTP_FORBIDDEN: return AGENT_REFUSED;
+    case AVERROR(ENOMEM): return AGENT_NO_MEMORY;
+    case AVERROR(ECONNREFUSED): return AGENT_CLOSED;
     case AVERROR(EHOSTUNREACH):
-    case AVERROR(ENETUNREACH):
-        return AGENT_SILENT;
-    case AVERROR(ETIMEDOUT):
-        return AGENT_TIMEOUT;
-    default:
-        break;
+    case AVERROR(ENETUNREACH): return AGENT_SILENT;
+    case AVERROR(ETIMEDOUT): return AGENT_TIMEOUT;
+    default: break;
     }
     if (a->redirected)
         return AGENT_NO_PICTURE;

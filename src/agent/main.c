@@ -116,16 +116,10 @@ int main(int argc, char *argv[])
         return EXIT_CONFIG;
     }
     switch (a.config.mode) {
-    case AGENT_MODE_HELP:
-        fputs(agent_config_usage(), stdout);
-        break;
-    case AGENT_MODE_VERSION:
-        puts("nuchub-agent " PACKAGE_VERSION);
-        break;
+    case AGENT_MODE_HELP: fputs(agent_config_usage(), stdout); break;
+    case AGENT_MODE_VERSION: puts("nuchub-agent " PACKAGE_VERSION); break;
     case AGENT_MODE_CHECK:
-    case AGENT_MODE_RUN:
-        status = run(&a);
-        break;
+    case AGENT_MODE_RUN: status = run(&a); break;
     }
     agent_config_fini(&a.config);
     return status;

@@ -122,16 +122,12 @@ void agent_plan_result(struct agent_plan *p, int attempt, enum agent_outcome out
         refuse(p, e, now_ms);
         p->done |= this_endpoint;
         break;
-    case AGENT_NO_PICTURE:
-        p->round.n_other++;
-        break;
+    case AGENT_NO_PICTURE: p->round.n_other++; break;
     case AGENT_NO_MEMORY:
         p->round.out_of_memory = true;
         p->done = ALL_DONE;
         break;
-    case AGENT_CANCELLED:
-        p->done = ALL_DONE;
-        break;
+    case AGENT_CANCELLED: p->done = ALL_DONE; break;
     }
 }
 

@@ -23,12 +23,9 @@ static enum agent_outcome say(struct sio_diag *why, enum agent_outcome outcome,
 static enum agent_outcome outcome_of_errno(int error)
 {
     switch (error) {
-    case ECONNREFUSED:
-        return AGENT_CLOSED;
-    case ENOMEM:
-        return AGENT_NO_MEMORY;
-    default:
-        return AGENT_SILENT;
+    case ECONNREFUSED: return AGENT_CLOSED;
+    case ENOMEM: return AGENT_NO_MEMORY;
+    default: return AGENT_SILENT;
     }
 }
 

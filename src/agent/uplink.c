@@ -276,10 +276,8 @@ static bool make_room(struct agent_uplink *u)
 static bool is_allowed(const struct agent_uplink *u, const struct agent_source *source)
 {
     switch (u->config->on_request) {
-    case AGENT_REQUEST_ANY:
-        return true;
-    case AGENT_REQUEST_LISTED:
-        return false;
+    case AGENT_REQUEST_ANY: return true;
+    case AGENT_REQUEST_LISTED: return false;
     case AGENT_REQUEST_PRIVATE:
         return agent_source_is_private(source->endpoints[0].host);
     }

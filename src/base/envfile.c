@@ -48,12 +48,9 @@ static struct sio_str strip_export(struct sio_str s)
 static char unescape(char c)
 {
     switch (c) {
-    case 'n':
-        return '\n';
-    case 't':
-        return '\t';
-    default:
-        return c;
+    case 'n': return '\n';
+    case 't': return '\t';
+    default: return c;
     }
 }
 

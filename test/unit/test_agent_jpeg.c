@@ -37,13 +37,13 @@ static struct sio_buf *make_jpeg(uint32_t width, uint32_t height,
     return jpeg;
 }
 
-static int check(const struct sio_buf *b, size_t len, struct agent_jpeg_shape *shape)
+static int check(struct sio_buf *b, size_t len, struct agent_jpeg_shape *shape)
 {
     uint8_t *copy = malloc(len > 0 ? len : 1);
     int rv;
 
     assert_non_null(copy);
-    memcpy(copy, sio_buf_data((struct sio_buf *)b), len);
+    memcpy(copy, sio_buf_data(b), len);
     rv = agent_jpeg_check(copy, len, shape);
     free(copy);
     return rv;
