@@ -2,6 +2,8 @@
 
 #include "engineio/server.h"
 
+#include <stdio.h>
+
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -351,6 +353,23 @@ static void on_head(struct http_request *r, void *user)
         eio_polling_post_head(q.session->transport, r);
 }
 
+/*
+ * A preflight, or what passes for one: answered before any check, sid or not.  Who may
+ * ask is in the fields that the HTTP server adds to every reply.
+ */
+static void reply_options(const struct eio_server *server, struct http_request *r)
+{
+    struct sio_str asked = http_request_field(r, "Access-Control-Request-Headers");
+    char seconds[16];
+
+    http_reply_field(r, "Access-Control-Allow-Methods", SIO_STR("OPTIONS, GET, POST"));
+    if (asked.len > 0)
+        http_reply_field(r, "Access-Control-Allow-Headers", asked);
+    snprintf(seconds, sizeof(seconds), "%u", server->cors.max_age_s);
+    http_reply_field(r, "Access-Control-Max-Age", sio_str_from(seconds));
+    http_reply_bytes(r, 204, NULL, NULL, 0);
+}
+
 static void on_request(struct http_request *r, void *user)
 {
     struct eio_server *server = user;
@@ -359,6 +378,10 @@ static void on_request(struct http_request *r, void *user)
 
     if (http_request_method(r) == HTTP_POST) {
         eio_polling_post(r);
+        return;
+    }
+    if (http_request_method(r) == HTTP_OPTIONS && server->cors.enabled) {
+        reply_options(server, r);
         return;
     }
     v = judge(server, &q);
@@ -483,7 +506,7 @@ static void fill_defaults(struct eio_server *server,
         .on_abort = on_abort,
         .max_body = table->max_payload,
         .cors = &server->cors,
-        .raw_options = !o->cors,
+        .raw_options = true,
     };
 }
 
