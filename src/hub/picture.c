@@ -72,9 +72,10 @@ bool hub_image_check(struct sio_str text)
 
     if (text.len < HUB_IMAGE_MIN_CHARS || base64.len == 0)
         return false;
-    n = cut_tail(&base64, tail);
-    if (n > 0 && base64.len > 0 && base64.ptr[base64.len - 1] == '=')
+    /* Padded in full or not at all. */
+    if (base64.len % 4 != 0 && str_find(base64, '=') < base64.len)
         return false;
+    n = cut_tail(&base64, tail);
     return base64_check(base64.ptr, base64.len) && base64_check(tail, n);
 }
 
