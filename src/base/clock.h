@@ -11,7 +11,7 @@ uint64_t clock_mono_ns(void);
 int64_t clock_wall_us(void); /* since 1970 */
 
 #define CLOCK_LOCAL_SIZE 32
-#define CLOCK_HTTP_SIZE 32
+#define CLOCK_HTTP_SIZE  32
 
 /*
  * Local time without a zone, `2026-01-31T03:09:45.033140`; the fraction is left

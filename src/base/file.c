@@ -41,15 +41,16 @@ static int read_all(int fd, size_t max, char **text, size_t *len)
     return SIO_ERR_TOO_BIG;
 }
 
-int file_read(const char *path, size_t max, char **out, size_t *len, struct sio_diag *diag)
+int file_read(const char *path, size_t max, char **out, size_t *len,
+              struct sio_diag *diag)
 {
     char *text = NULL;
     int rv;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
-        return sio_diag_errno(diag, errno == ENOENT ? SIO_ERR_NOT_FOUND : SIO_ERR_IO, "%s",
-                              path);
+        return sio_diag_errno(diag, errno == ENOENT ? SIO_ERR_NOT_FOUND : SIO_ERR_IO,
+                              "%s", path);
     *len = 0;
     rv = read_all(fd, max, &text, len);
     if (rv == SIO_ERR_IO)

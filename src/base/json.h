@@ -73,7 +73,9 @@ bool json_string_eq(struct sio_str raw, struct sio_str text);
  */
 void json_string_decode(struct sio_str raw, struct wbuf *w);
 
-/* True if no escape stands in the string; then the text between the quotes is in *out. */
+/*
+ * True if no escape stands in the string; then the text between the quotes is in *out.
+ */
 bool json_string_plain(struct sio_str raw, struct sio_str *out);
 
 /* False if the value is no number. */

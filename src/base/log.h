@@ -19,15 +19,15 @@ struct log {
 void log_write(const struct log *log, enum sio_log_level level, const char *fmt, ...)
     SIOC_PRINTF(3, 4);
 
-#define log_at(to, lvl, ...)                                                       \
-    do {                                                                           \
-        const struct log *to_ = (to);                                              \
-        if (to_ && to_->write && (lvl) <= to_->level)                              \
-            log_write(to_, (lvl), __VA_ARGS__);                                    \
+#define log_at(to, lvl, ...)                          \
+    do {                                              \
+        const struct log *to_ = (to);                 \
+        if (to_ && to_->write && (lvl) <= to_->level) \
+            log_write(to_, (lvl), __VA_ARGS__);       \
     } while (0)
 #define log_error(to, ...) log_at(to, SIO_LOG_ERROR, __VA_ARGS__)
-#define log_warn(to, ...) log_at(to, SIO_LOG_WARN, __VA_ARGS__)
-#define log_info(to, ...) log_at(to, SIO_LOG_INFO, __VA_ARGS__)
+#define log_warn(to, ...)  log_at(to, SIO_LOG_WARN, __VA_ARGS__)
+#define log_info(to, ...)  log_at(to, SIO_LOG_INFO, __VA_ARGS__)
 #define log_debug(to, ...) log_at(to, SIO_LOG_DEBUG, __VA_ARGS__)
 
 /*
@@ -42,7 +42,10 @@ struct log_limit {
 };
 bool log_limit(struct log_limit *l, uint64_t now_ms, uint32_t burst);
 
-/* A sink for programs: to stderr, with systemd's "<n>" priority prefix when user != NULL. */
+/*
+ * A sink for programs: to stderr, with systemd's "<n>" priority prefix when user !=
+ * NULL.
+ */
 void log_to_stderr(enum sio_log_level level, const char *line, size_t len, void *user);
 
 #endif

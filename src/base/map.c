@@ -77,7 +77,8 @@ void map_fini(struct map *m)
     m->n_items = 0;
 }
 
-static struct map_node *find_hashed(const struct map *m, struct sio_str key, uint32_t hash)
+static struct map_node *find_hashed(const struct map *m, struct sio_str key,
+                                    uint32_t hash)
 {
     struct map_node *n;
 

@@ -34,7 +34,8 @@ void map_fini(struct map *m);
 struct map_node *map_find(const struct map *m, struct sio_str key);
 
 /*
- * Adds node under key.  SIO_OK, SIO_ERR_EXISTS or SIO_ERR_NOMEM (both: nothing changed).
+ * Adds node under key.  SIO_OK, SIO_ERR_EXISTS or SIO_ERR_NOMEM (both: nothing
+ * changed).
  */
 int map_add(struct map *m, struct map_node *node, struct sio_str key);
 

@@ -31,7 +31,10 @@ struct sio_str str_cut(struct sio_str *rest, char sep);
 /* True if a comma-separated list (HTTP field) holds token, case ignored. */
 bool str_list_has(struct sio_str list, struct sio_str token);
 
-/* Digits only, no sign, no blanks, at most max.  SIO_OK, SIO_ERR_PARSE, SIO_ERR_TOO_BIG. */
+/*
+ * Digits only, no sign, no blanks, at most max.  SIO_OK, SIO_ERR_PARSE,
+ * SIO_ERR_TOO_BIG.
+ */
 int str_to_u64(struct sio_str s, uint64_t max, uint64_t *out);
 
 /*

@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* State between pieces of one text; zero at the start and after each whole character. */
+/*
+ * State between pieces of one text; zero at the start and after each whole character.
+ */
 struct utf8 {
     uint8_t need;  /* continuation bytes still due */
     uint8_t lower; /* bounds of the next one */

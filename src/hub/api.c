@@ -78,9 +78,11 @@ static void on_status(struct http_request *r, void *user)
     struct wbuf w;
 
     wbuf_init(&w, 1024);
-    wbuf_addf(&w, "{\"status\":\"online\",\"arquitectura\":\"hikvision-style\","
-                  "\"nucs_conectados\":%zu,\"usar_config_file\":%s,\"timestamp\":",
-              hub_registry_n_nucs(&hub->registry), hub->config->file ? "true" : "false");
+    wbuf_addf(&w,
+              "{\"status\":\"online\",\"arquitectura\":\"hikvision-style\","
+              "\"nucs_conectados\":%zu,\"usar_config_file\":%s,\"timestamp\":",
+              hub_registry_n_nucs(&hub->registry),
+              hub->config->file ? "true" : "false");
     write_local_time(&w, clock_wall_us());
     wbuf_add_byte(&w, '}');
     reply_json(r, &w);
@@ -97,7 +99,8 @@ static void write_nuc(struct wbuf *w, const struct hub_nuc *nuc)
         wbuf_add_cstr(w, "[]");
     wbuf_add_cstr(w, ",\"conectado\":true,\"connected_at\":");
     write_local_time(w, nuc->connected_us);
-    wbuf_addf(w, ",\"last_heartbeat\":%lld.%06d}", (long long)(nuc->heartbeat_us / 1000000),
+    wbuf_addf(w, ",\"last_heartbeat\":%lld.%06d}",
+              (long long)(nuc->heartbeat_us / 1000000),
               (int)(nuc->heartbeat_us % 1000000));
 }
 
@@ -110,7 +113,7 @@ static void on_nucs(struct http_request *r, void *user)
 
     wbuf_init(&w, REPLY_MAX);
     wbuf_add_cstr(&w, "{\"success\":true,\"nucs\":[");
-    list_for_each(nuc, struct hub_nuc, link, &hub->registry.nucs) {
+    list_for_each (nuc, struct hub_nuc, link, &hub->registry.nucs) {
         wbuf_add_cstr(&w, comma);
         write_nuc(&w, nuc);
         comma = ",";
@@ -128,7 +131,7 @@ struct call {
     struct http_request *request; /* NULL: gone */
     char ip[HUB_ID_MAX];
     size_t ip_len;
-    bool failed; /* out of memory on the way */
+    bool failed;     /* out of memory on the way */
     struct map rows; /* lists only */
     void (*write)(struct call *call, struct wbuf *w);
 };
@@ -205,8 +208,8 @@ static struct row *row_of(struct call *call, struct sio_str ip)
 }
 
 /* Adds one entry of the store; the key is prefix and ip. */
-static void add_entry(struct call *call, const struct store_entry *entry, size_t prefix_len,
-                      bool picture)
+static void add_entry(struct call *call, const struct store_entry *entry,
+                      size_t prefix_len, bool picture)
 {
     struct sio_str ip = {entry->key.ptr + prefix_len, entry->key.len - prefix_len};
     uint64_t now_ms = net_loop_now_ms(call->hub->loop);
@@ -287,21 +290,21 @@ static struct hub_picture picture_of(const struct row *row)
     struct hub_picture p = {0};
 
     if (row && row->picture.buf)
-        hub_picture_read((struct sio_str){(const char *)row->picture.ptr, row->picture.len},
-                         &p);
+        hub_picture_read(
+            (struct sio_str){(const char *)row->picture.ptr, row->picture.len}, &p);
     return p;
 }
 
 /* Calls write for each camera that it wants, in order of id; returns their number. */
 static size_t write_cameras(struct call *call, struct wbuf *w,
                             bool (*write)(struct call *call, struct wbuf *w,
-                                          const struct hub_camera *c, const struct row *row,
-                                          const char *comma))
+                                          const struct hub_camera *c,
+                                          const struct row *row, const char *comma))
 {
     struct hub_camera *c;
     size_t n = 0;
 
-    list_for_each(c, struct hub_camera, link, &call->hub->registry.cameras) {
+    list_for_each (c, struct hub_camera, link, &call->hub->registry.cameras) {
         struct map_node *node = map_find(&call->rows, sio_str_from(c->ip));
         struct row *row = node ? container_of(node, struct row, node) : NULL;
 
@@ -356,8 +359,9 @@ static void write_nuc_of(struct wbuf *w, const struct hub_camera *c,
         wbuf_add_cstr(w, "null");
 }
 
-static bool write_detected(struct call *call, struct wbuf *w, const struct hub_camera *c,
-                           const struct row *row, const char *comma)
+static bool write_detected(struct call *call, struct wbuf *w,
+                           const struct hub_camera *c, const struct row *row,
+                           const char *comma)
 {
     struct hub_picture p = picture_of(row);
     bool fresh = is_fresh(call, row);
@@ -366,8 +370,8 @@ static bool write_detected(struct call *call, struct wbuf *w, const struct hub_c
     if (!c->configured && !p.image.ptr)
         return false;
     if (row && row->error.buf && !fresh)
-        json_get((struct sio_str){(const char *)row->error.ptr, row->error.len}, "error",
-                 &error);
+        json_get((struct sio_str){(const char *)row->error.ptr, row->error.len},
+                 "error", &error);
     wbuf_addf(w, "%s{\"id\":%u,\"ip\":", comma, c->id);
     json_write_string(w, sio_str_from(c->ip));
     wbuf_add_cstr(w, ",\"nombre\":");
@@ -381,8 +385,9 @@ static bool write_detected(struct call *call, struct wbuf *w, const struct hub_c
         write_raw(w, p.estado, "\"activa\"");
     wbuf_add_cstr(w, ",\"nuc_id\":");
     write_nuc_of(w, c, &p, fresh || !c->configured);
-    wbuf_addf(w, ",\"configurada\":%s,\"resolucion\":null,\"tiene_snapshot\":%s,\"error\":",
-              c->configured ? "true" : "false", p.image.ptr ? "true" : "false");
+    wbuf_addf(
+        w, ",\"configurada\":%s,\"resolucion\":null,\"tiene_snapshot\":%s,\"error\":",
+        c->configured ? "true" : "false", p.image.ptr ? "true" : "false");
     write_raw(w, error, "null");
     wbuf_add_byte(w, '}');
     return true;
@@ -396,10 +401,14 @@ static void write_detectar(struct call *call, struct wbuf *w)
 
     wbuf_add_cstr(w, "{\"success\":true,\"camaras\":[");
     n = write_cameras(call, w, write_detected);
-    /* The app prints these three; nothing is scanned, so there is no network to name. */
-    wbuf_addf(w, "],\"total\":%zu,\"total_dispositivos\":%zu,\"ip_local\":\"\",\"red\":\"\","
-                 "\"modo\":\"%s\",\"timestamp\":",
-              n, n, configured ? "configurado" : "automatico");
+    /*
+     * The app prints these three; nothing is scanned, so there is no network to name.
+     */
+    wbuf_addf(
+        w,
+        "],\"total\":%zu,\"total_dispositivos\":%zu,\"ip_local\":\"\",\"red\":\"\","
+        "\"modo\":\"%s\",\"timestamp\":",
+        n, n, configured ? "configurado" : "automatico");
     write_local_time(w, clock_wall_us());
     wbuf_add_byte(w, '}');
 }
@@ -450,8 +459,9 @@ static void get_picture(struct http_request *r, struct hub *hub, store_get_cb cb
 /*
  * The image of what the store gave, text between the quotes; else answers.
  */
-static bool read_image(struct http_request *r, int status, const struct store_entry *entry,
-                       struct hub_picture *p, struct sio_str *image)
+static bool read_image(struct http_request *r, int status,
+                       const struct store_entry *entry, struct hub_picture *p,
+                       struct sio_str *image)
 {
     if (status == SIO_ERR_NOT_FOUND) {
         http_reply_error(r, 404, "No hay snapshot disponible");
@@ -461,7 +471,8 @@ static bool read_image(struct http_request *r, int status, const struct store_en
         http_reply_error(r, 500, "Error al leer el snapshot");
         return false;
     }
-    hub_picture_read((struct sio_str){(const char *)entry->value.ptr, entry->value.len}, p);
+    hub_picture_read((struct sio_str){(const char *)entry->value.ptr, entry->value.len},
+                     p);
     if (!p->image.ptr || !json_string_plain(p->image, image) || image->len == 0) {
         http_reply_error(r, 404, "Snapshot sin imagen");
         return false;
@@ -481,7 +492,8 @@ static void reply_snapshot(struct call *call, const struct store_entry *entry,
     wbuf_init(&tail, 4096);
     wbuf_add_cstr(&head, "{\"success\":true,\"ip\":");
     json_write_string(&head, (struct sio_str){call->ip, call->ip_len});
-    wbuf_add_cstr(&head, prefixed ? ",\"image\":\"" : ",\"image\":\"data:image/jpeg;base64,");
+    wbuf_add_cstr(&head,
+                  prefixed ? ",\"image\":\"" : ",\"image\":\"data:image/jpeg;base64,");
     wbuf_add_cstr(&tail, "\",\"estado\":");
     if (fresh)
         write_raw(&tail, p->estado, "\"activa\"");
@@ -495,7 +507,8 @@ static void reply_snapshot(struct call *call, const struct store_entry *entry,
     } else {
         /* Borrowed bytes are copied, the image is not. */
         body[0] = (struct sio_slice){NULL, head.buf->data, head.len};
-        body[1] = (struct sio_slice){entry->value.buf, (const uint8_t *)image.ptr, image.len};
+        body[1] =
+            (struct sio_slice){entry->value.buf, (const uint8_t *)image.ptr, image.len};
         body[2] = (struct sio_slice){NULL, tail.buf->data, tail.len};
         http_reply_field(call->request, "Cache-Control", SIO_STR("no-store"));
         http_reply(call->request, 200, JSON_TYPE, body, N_ELEMENTS(body));
@@ -539,7 +552,8 @@ static bool lists_tag(struct sio_str list, struct sio_str tag)
 }
 
 /* True if the client has what it asks for (RFC 9110, 13.2.2). */
-static bool is_unchanged(const struct http_request *r, struct sio_str tag, int64_t time_s)
+static bool is_unchanged(const struct http_request *r, struct sio_str tag,
+                         int64_t time_s)
 {
     struct sio_str field = http_request_field(r, "If-None-Match");
 

@@ -15,11 +15,11 @@
 #include "base/str.h"
 #include "base/utf8.h"
 
-#define DEFAULT_FILE NUC_SYSCONFDIR "/nuchub/nuchubd.conf"
+#define DEFAULT_FILE   NUC_SYSCONFDIR "/nuchub/nuchubd.conf"
 #define FILE_MAX_BYTES (1024 * 1024)
-#define MAX_LISTED 65536 /* cameras or NUCs */
+#define MAX_LISTED     65536 /* cameras or NUCs */
 
-#define MIB ((uint64_t)1024 * 1024)
+#define MIB            ((uint64_t)1024 * 1024)
 
 /*
  * Settings, by the name that each has in the file, the environment, the command line.
@@ -37,10 +37,14 @@ struct setting {
     uint64_t max;
 };
 
-#define TEXT(name, env, flag, member)                                              \
-    {name, env, flag, KIND_TEXT, offsetof(struct hub_config, member), 0, 0}
-#define NUMBER(name, env, flag, kind, member, min, max)                            \
-    {name, env, flag, kind, offsetof(struct hub_config, member), min, max}
+#define TEXT(name, env, flag, member)                                         \
+    {                                                                         \
+        name, env, flag, KIND_TEXT, offsetof(struct hub_config, member), 0, 0 \
+    }
+#define NUMBER(name, env, flag, kind, member, min, max)                      \
+    {                                                                        \
+        name, env, flag, kind, offsetof(struct hub_config, member), min, max \
+    }
 
 static const struct setting settings[] = {
     TEXT("host", NULL, NULL, host),
@@ -48,9 +52,10 @@ static const struct setting settings[] = {
     TEXT("state_dir", NULL, "state-dir", state_dir),
     TEXT("tls_cert", NULL, "tls-cert", tls_cert),
     TEXT("tls_key", NULL, "tls-key", tls_key),
-    {"token", "NUCHUB_TOKEN", NULL, KIND_SECRET, offsetof(struct hub_config, token), 0, 0},
-    {"redis_url", "REDIS_URL", NULL, KIND_SECRET, offsetof(struct hub_config, redis_url), 0,
+    {"token", "NUCHUB_TOKEN", NULL, KIND_SECRET, offsetof(struct hub_config, token), 0,
      0},
+    {"redis_url", "REDIS_URL", NULL, KIND_SECRET,
+     offsetof(struct hub_config, redis_url), 0, 0},
     NUMBER("log_level", NULL, "log-level", KIND_LEVEL, log_level, 0, 0),
     NUMBER("max_payload", NULL, NULL, KIND_SIZE, max_payload_bytes, 1000000, 256 * MIB),
     NUMBER("max_queue", NULL, NULL, KIND_SIZE, max_queue_bytes, 65536, 1024 * MIB),
@@ -125,13 +130,14 @@ static int set(struct hub_config *c, const struct setting *s, struct sio_str val
     case KIND_SIZE:
         if (parse_number(value, s, member) == SIO_OK)
             return SIO_OK;
-        return sio_diag_set(diag, rv, "%s: %s must be a number from %llu to %llu", where,
-                            s->name, (unsigned long long)s->min, (unsigned long long)s->max);
+        return sio_diag_set(diag, rv, "%s: %s must be a number from %llu to %llu",
+                            where, s->name, (unsigned long long)s->min,
+                            (unsigned long long)s->max);
     case KIND_LEVEL:
         if (parse_level(value, member) == SIO_OK)
             return SIO_OK;
-        return sio_diag_set(diag, rv, "%s: %s must be error, warn, info or debug", where,
-                            s->name);
+        return sio_diag_set(diag, rv, "%s: %s must be error, warn, info or debug",
+                            where, s->name);
     }
     return rv;
 }
@@ -252,8 +258,8 @@ struct file_reader {
 
 static int fail(const struct file_reader *f, const char *what, struct sio_str name)
 {
-    return sio_diag_set(f->diag, SIO_ERR_PARSE, "%s:%u: %s \"%.*s\"", f->name, f->line, what,
-                        (int)(name.len < 64 ? name.len : 64), name.ptr);
+    return sio_diag_set(f->diag, SIO_ERR_PARSE, "%s:%u: %s \"%.*s\"", f->name, f->line,
+                        what, (int)(name.len < 64 ? name.len : 64), name.ptr);
 }
 
 static int fail_rv(const struct file_reader *f, int rv)
@@ -261,7 +267,10 @@ static int fail_rv(const struct file_reader *f, int rv)
     return sio_diag_set(f->diag, rv, "%s:%u: %s", f->name, f->line, sio_strerror(rv));
 }
 
-/* `[nuc ID]` and `[camara IP]`; a camera's ip is a path segment, so it has few characters. */
+/*
+ * `[nuc ID]` and `[camara IP]`; a camera's ip is a path segment, so it has few
+ * characters.
+ */
 static int read_section(struct file_reader *f, struct sio_str line)
 {
     struct sio_str rest = {line.ptr + 1, line.len - 1};
@@ -293,7 +302,8 @@ static int read_section(struct file_reader *f, struct sio_str line)
     return rv < 0 ? fail_rv(f, rv) : SIO_OK;
 }
 
-static int set_named(struct file_reader *f, char **member, struct sio_str value, size_t max)
+static int set_named(struct file_reader *f, char **member, struct sio_str value,
+                     size_t max)
 {
     int rv;
 
@@ -416,7 +426,8 @@ static int on_variable(const char *name, const char *value, unsigned line, void 
     return SIO_OK;
 }
 
-static int read_environment(struct hub_config *c, char *const envp[], struct sio_diag *diag)
+static int read_environment(struct hub_config *c, char *const envp[],
+                            struct sio_diag *diag)
 {
     struct env_reader e = {c, NULL, diag};
     int rv = SIO_OK;
@@ -507,7 +518,8 @@ static int read_arguments(struct hub_config *c, int argc, char *const argv[],
         case OPT_CHECK: c->mode = HUB_MODE_CHECK; break;
         case OPT_CONFIG: line->file = optarg; break;
         case ':':
-            return sio_diag_set(diag, SIO_ERR_INVAL, "%s needs a value", argv[optind - 1]);
+            return sio_diag_set(diag, SIO_ERR_INVAL, "%s needs a value",
+                                argv[optind - 1]);
         case '?':
             return sio_diag_set(diag, SIO_ERR_INVAL, "unknown option %s (see --help)",
                                 argv[optind - 1]);
@@ -548,9 +560,10 @@ static int check_all(struct hub_config *c, struct sio_diag *diag)
                             c->n_cameras, (unsigned long long)c->max_cameras);
     for (size_t i = 0; i < c->n_cameras; i++)
         if (c->cameras[i].nuc && !find_nuc(c, sio_str_from(c->cameras[i].nuc)))
-            return sio_diag_set(diag, SIO_ERR_INVAL,
-                                "camera %s is of NUC \"%s\", which has no [nuc] section",
-                                c->cameras[i].ip, c->cameras[i].nuc);
+            return sio_diag_set(
+                diag, SIO_ERR_INVAL,
+                "camera %s is of NUC \"%s\", which has no [nuc] section",
+                c->cameras[i].ip, c->cameras[i].nuc);
     return SIO_OK;
 }
 
@@ -569,8 +582,8 @@ void hub_config_defaults(struct hub_config *c)
     };
 }
 
-int hub_config_init(struct hub_config *c, int argc, char *const argv[], char *const envp[],
-                    struct sio_diag *diag)
+int hub_config_init(struct hub_config *c, int argc, char *const argv[],
+                    char *const envp[], struct sio_diag *diag)
 {
     struct command_line line = {0};
     int rv;

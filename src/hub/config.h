@@ -11,7 +11,7 @@
 #include <sioc/bytes.h>
 #include <sioc/loop.h>
 
-#define HUB_ID_MAX 128     /* bytes of a nuc_id and of an ip */
+#define HUB_ID_MAX     128 /* bytes of a nuc_id and of an ip */
 #define HUB_NOMBRE_MAX 256 /* bytes of a camera's name */
 
 enum hub_mode { HUB_MODE_RUN, HUB_MODE_CHECK, HUB_MODE_HELP, HUB_MODE_VERSION };
@@ -57,12 +57,12 @@ struct hub_config {
 void hub_config_defaults(struct hub_config *c);
 
 /*
- * Reads everything.  envp is as environ.  SIO_OK, or an error with a diag that names the
- * place and never a token; hub_config_fini is due in both cases.  With HUB_MODE_HELP and
- * _VERSION nothing but mode is set.
+ * Reads everything.  envp is as environ.  SIO_OK, or an error with a diag that names
+ * the place and never a token; hub_config_fini is due in both cases.  With
+ * HUB_MODE_HELP and _VERSION nothing but mode is set.
  */
-int hub_config_init(struct hub_config *c, int argc, char *const argv[], char *const envp[],
-                    struct sio_diag *diag);
+int hub_config_init(struct hub_config *c, int argc, char *const argv[],
+                    char *const envp[], struct sio_diag *diag);
 void hub_config_fini(struct hub_config *c);
 
 /* Reads a configuration file from memory; name is for errors. */

@@ -12,11 +12,11 @@
 #include "hub/hub_impl.h"
 #include "hub/picture.h"
 
-#define ROOM_VIEWERS SIO_STR("viewers")
-#define TOKEN_MAX 1024
-#define FIELD_MAX 256    /* bytes of estado and timestamp, as JSON */
-#define ERROR_MAX 4096   /* bytes of a snapshot_error's text, as JSON */
-#define BAD_LINES 10     /* a minute */
+#define ROOM_VIEWERS    SIO_STR("viewers")
+#define TOKEN_MAX       1024
+#define FIELD_MAX       256  /* bytes of estado and timestamp, as JSON */
+#define ERROR_MAX       4096 /* bytes of a snapshot_error's text, as JSON */
+#define BAD_LINES       10   /* a minute */
 #define REPLACE_PICTURE ((uint64_t)1 << 32) /* above the ids of cameras */
 
 /* An agent's socket.  A viewer's has no data. */
@@ -92,7 +92,8 @@ static bool is_clean(const char *id)
     return utf8_check(id, strlen(id));
 }
 
-static void read_identity(struct sio_socket *s, struct sio_str auth, struct identity *out)
+static void read_identity(struct sio_socket *s, struct sio_str auth,
+                          struct identity *out)
 {
     struct eio_session *session = sio_socket_session(s);
     struct json_iter it = json_iter(auth);
@@ -143,8 +144,8 @@ static bool token_is_right(const struct hub *hub, const struct identity *who)
     return expected && same_secret(expected, who->token);
 }
 
-static const char *on_join(struct sio_socket *s, struct sio_str auth, struct sio_str *data,
-                           void *user)
+static const char *on_join(struct sio_socket *s, struct sio_str auth,
+                           struct sio_str *data, void *user)
 {
     struct hub *hub = user;
     struct identity who;
@@ -269,8 +270,8 @@ static void acknowledge(struct sio_event *e)
 }
 
 /*
- * Agents are those that connected as one.  Where no token is configured, others may send
- * pictures too, as they always could.
+ * Agents are those that connected as one.  Where no token is configured, others may
+ * send pictures too, as they always could.
  */
 static bool may_send(const struct hub *hub, struct sio_socket *s)
 {
@@ -301,7 +302,8 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
         return;
     }
     json_get(object, "camaras", &camaras);
-    rv = hub_registry_set_camaras(&hub->registry, nuc, camaras, net_loop_now_ms(hub->loop));
+    rv = hub_registry_set_camaras(&hub->registry, nuc, camaras,
+                                  net_loop_now_ms(hub->loop));
     if (rv < 0) {
         warn_bad(hub, s, "nuc_register", sio_strerror(rv));
         return;
@@ -328,7 +330,9 @@ static bool read_ip(struct sio_str raw, char *out)
     return ok && hub_registry_check_ip(sio_str_from(out));
 }
 
-/* estado and timestamp pass through as they are, if they are small and no containers. */
+/*
+ * estado and timestamp pass through as they are, if they are small and no containers.
+ */
 static bool passes(struct sio_str raw)
 {
     enum json_type type = raw.ptr ? json_type(raw) : JSON_OBJECT;
@@ -360,7 +364,8 @@ struct arrival {
     struct hub_nuc *nuc;
     struct hub_picture in;
     char ip[HUB_ID_MAX + 1];
-    struct sio_slice jpeg; /* where the image came as an attachment; len 0: it did not */
+    struct sio_slice
+        jpeg; /* where the image came as an attachment; len 0: it did not */
 };
 
 /*
@@ -436,7 +441,8 @@ static const char *check_image(struct sio_event *e, struct arrival *a)
     attachment = sio_event_placeholder(e, raw);
     if (attachment >= 0) {
         a->jpeg = sio_event_attachment(e, (size_t)attachment);
-        return hub_image_is_jpeg(a->jpeg.ptr, a->jpeg.len) ? NULL : "bytes that are no JPEG";
+        return hub_image_is_jpeg(a->jpeg.ptr, a->jpeg.len) ? NULL
+                                                           : "bytes that are no JPEG";
     }
     if (json_type(raw) != JSON_STRING)
         return "an image that is no text";
@@ -493,14 +499,16 @@ static int emit_update(struct hub *hub, struct sio_slice value, uint32_t camera_
 static struct hub_camera *camera_for(struct hub *hub, const char *ip)
 {
     uint64_t now_ms = net_loop_now_ms(hub->loop);
-    struct hub_camera *c = hub_registry_camera(&hub->registry, sio_str_from(ip), now_ms);
+    struct hub_camera *c =
+        hub_registry_camera(&hub->registry, sio_str_from(ip), now_ms);
 
     if (!c && log_limit(&hub->limit_full, now_ms, 1))
         log_warn(hub->log, "ip=%s ignored: there are max_cameras already", ip);
     return c;
 }
 
-static void keep_picture(struct hub *hub, const struct arrival *a, struct sio_slice value)
+static void keep_picture(struct hub *hub, const struct arrival *a,
+                         struct sio_slice value)
 {
     struct hub_camera *c = camera_for(hub, a->ip);
     char key[HUB_KEY_MAX];
@@ -671,8 +679,8 @@ static void ask(struct hub *hub, struct hub_camera *c)
     if (w.error == SIO_OK) {
         sio_message_add_raw(m, wbuf_str(&w));
         sio_socket_emit(agent->socket, m);
-        log_debug(hub->log, "nuc_id=%s ip=%s capture_snapshot silent_ms=%llu", c->agent->id,
-                  c->ip,
+        log_debug(hub->log, "nuc_id=%s ip=%s capture_snapshot silent_ms=%llu",
+                  c->agent->id, c->ip,
                   (unsigned long long)(net_loop_now_ms(hub->loop) - c->heard_ms));
     }
     wbuf_fini(&w);
@@ -684,7 +692,7 @@ void hub_events_ask(struct hub *hub)
     uint64_t now_ms = net_loop_now_ms(hub->loop);
     struct hub_camera *c;
 
-    list_for_each(c, struct hub_camera, link, &hub->registry.cameras)
+    list_for_each (c, struct hub_camera, link, &hub->registry.cameras)
         if (hub_registry_should_ask(c, now_ms))
             ask(hub, c);
 }
@@ -713,8 +721,11 @@ int hub_events_init(struct hub *hub)
         const char *name;
         sio_event_cb cb;
     } events[] = {
-        {"nuc_register", on_nuc_register}, {"snapshot", on_snapshot},
-        {"snapshot_error", on_snapshot_error}, {"pong", on_pong}, {"event", on_event},
+        {"nuc_register", on_nuc_register},
+        {"snapshot", on_snapshot},
+        {"snapshot_error", on_snapshot_error},
+        {"pong", on_pong},
+        {"event", on_event},
     };
 
     hub->ns = sio_server_namespace(hub->sio, "/", &ops, hub);

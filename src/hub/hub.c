@@ -11,7 +11,7 @@
 #include "hub/hub_impl.h"
 #include "net/tls.h"
 
-#define TICK_MS 1000
+#define TICK_MS             1000
 #define PREFLIGHT_MAX_AGE_S 86400
 
 /* Below the state directory; each is made at start where it is missing. */
@@ -24,7 +24,8 @@ static int make_state_dir(const char *dir, struct sio_diag *diag)
     for (size_t i = 0; i < N_ELEMENTS(state_folders); i++) {
         if (snprintf(path, sizeof(path), "%s%s", dir, state_folders[i]) >=
             (int)sizeof(path))
-            return sio_diag_set(diag, SIO_ERR_INVAL, "state directory: its name is too long");
+            return sio_diag_set(diag, SIO_ERR_INVAL,
+                                "state directory: its name is too long");
         if (mkdir(path, 0750) < 0 && errno != EEXIST)
             return sio_diag_errno(diag, SIO_ERR_IO, "state directory %s", path);
     }
@@ -57,13 +58,14 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
         .error_body = hub_api_error_body,
     };
     struct sio_server_options sio = {
-        .engine = {
-            .max_payload = (size_t)config->max_payload_bytes,
-            .max_queue_bytes = (size_t)config->max_queue_bytes,
-            .max_sessions = (uint32_t)config->max_sessions,
-            .cors = true,
-            .cors_credentials = true,
-        },
+        .engine =
+            {
+                .max_payload = (size_t)config->max_payload_bytes,
+                .max_queue_bytes = (size_t)config->max_queue_bytes,
+                .max_sessions = (uint32_t)config->max_sessions,
+                .cors = true,
+                .cors_credentials = true,
+            },
     };
 
     hub->http = http_server_new(hub->loop, &http);
@@ -86,7 +88,8 @@ static int start_listening(struct hub *hub, struct sio_diag *diag)
     int rv;
 
     if (hub->config->tls_cert) {
-        opts.tls = net_tls_server_new(hub->config->tls_cert, hub->config->tls_key, diag);
+        opts.tls =
+            net_tls_server_new(hub->config->tls_cert, hub->config->tls_key, diag);
         if (!opts.tls)
             return SIO_ERR_TLS;
     }
@@ -105,12 +108,14 @@ static void log_start(const struct hub *hub)
     log_info(hub->log, "listening port=%d tls=%s cameras=%zu store=%s", hub->port,
              config->tls_cert ? "yes" : "no", config->n_cameras, hub->store->ops->name);
     if (hub->open)
-        log_warn(hub->log, "no token is configured: whoever reaches port %d can send pictures "
-                           "in any camera's name",
+        log_warn(hub->log,
+                 "no token is configured: whoever reaches port %d can send pictures "
+                 "in any camera's name",
                  hub->port);
     if (config->redis_url)
-        log_warn(hub->log, "REDIS_URL is set, but this version has no Redis: pictures are kept "
-                           "in memory and are lost at a restart");
+        log_warn(hub->log,
+                 "REDIS_URL is set, but this version has no Redis: pictures are kept "
+                 "in memory and are lost at a restart");
 }
 
 struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
@@ -197,7 +202,8 @@ static void on_deadline(struct net_timer *timer, void *user)
     finish(hub);
 }
 
-void hub_shutdown(struct hub *hub, uint32_t timeout_ms, void (*cb)(void *user), void *user)
+void hub_shutdown(struct hub *hub, uint32_t timeout_ms, void (*cb)(void *user),
+                  void *user)
 {
     if (hub->n_closing > 0)
         return;

@@ -26,10 +26,11 @@ void hub_free(struct hub *hub);
 int hub_port(const struct hub *hub);
 
 /*
- * Graceful end: no new connections; agents are cut off, since an existing agent ends for
- * good when a server says goodbye, but comes back after a cut; viewers get a close packet; replies
- * are finished.  cb once, after at most timeout_ms.
+ * Graceful end: no new connections; agents are cut off, since an existing agent ends
+ * for good when a server says goodbye, but comes back after a cut; viewers get a close
+ * packet; replies are finished.  cb once, after at most timeout_ms.
  */
-void hub_shutdown(struct hub *hub, uint32_t timeout_ms, void (*cb)(void *user), void *user);
+void hub_shutdown(struct hub *hub, uint32_t timeout_ms, void (*cb)(void *user),
+                  void *user);
 
 #endif

@@ -12,7 +12,7 @@
 #include "store/store.h"
 
 #define HUB_SNAPSHOT_LIFETIME_S 300
-#define HUB_ESTADO_LIFETIME_S 600
+#define HUB_ESTADO_LIFETIME_S   600
 
 /* Names in the store: "snapshot:<ip>", "estado:<ip>". */
 #define HUB_KEY_MAX (16 + HUB_ID_MAX)
@@ -29,7 +29,7 @@ struct hub {
     struct net_timer tick; /* asks silent agents */
     bool open;             /* no token is configured: agents need none */
     int port;
-    char boot[21]; /* makes ETags of two runs differ */
+    char boot[21];               /* makes ETags of two runs differ */
     struct log_limit limit_bad;  /* what agents send wrongly */
     struct log_limit limit_full; /* no room for a camera */
 

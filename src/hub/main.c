@@ -95,8 +95,8 @@ int main(int argc, char **argv)
     case HUB_MODE_HELP: fputs(hub_config_usage(), stdout); break;
     case HUB_MODE_VERSION: puts("nuchubd " PACKAGE_VERSION); break;
     case HUB_MODE_CHECK:
-        printf("configuration is good: port %d, %zu cameras, %zu NUCs\n", (int)config.port,
-               config.n_cameras, config.n_nucs);
+        printf("configuration is good: port %d, %zu cameras, %zu NUCs\n",
+               (int)config.port, config.n_cameras, config.n_nucs);
         break;
     case HUB_MODE_RUN: status = run(&config); break;
     }

@@ -28,7 +28,7 @@ static const struct page_file {
 
 /* The page's own files and data: pictures, nothing from elsewhere. */
 #define CONTENT_POLICY                                                             \
-    SIO_STR("default-src 'none'; script-src 'self'; style-src 'self'; "           \
+    SIO_STR("default-src 'none'; script-src 'self'; style-src 'self'; "            \
             "img-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; " \
             "form-action 'none'; frame-ancestors 'self'")
 
@@ -46,7 +46,8 @@ static void on_file(struct http_request *r, void *user)
     const struct page_file *file = find_file(http_request_path(r));
     struct sio_str asked = http_request_field(r, "If-None-Match");
     char tag[32];
-    struct sio_str etag = {tag, (size_t)snprintf(tag, sizeof(tag), "\"%s\"", hub->boot)};
+    struct sio_str etag = {tag,
+                           (size_t)snprintf(tag, sizeof(tag), "\"%s\"", hub->boot)};
 
     if (!file) { /* a path that was decoded to one of ours */
         http_reply_error(r, 404, "No encontrado");

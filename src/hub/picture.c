@@ -42,8 +42,10 @@ struct sio_str hub_image_base64(struct sio_str text)
     struct sio_str marker = SIO_STR(";base64");
     size_t comma = str_find(head, ',');
 
-    if (!str_starts(text, SIO_STR("data:")) || comma == head.len || comma < marker.len ||
-        !str_starts((struct sio_str){text.ptr + comma - marker.len, marker.len}, marker))
+    if (!str_starts(text, SIO_STR("data:")) || comma == head.len ||
+        comma < marker.len ||
+        !str_starts((struct sio_str){text.ptr + comma - marker.len, marker.len},
+                    marker))
         return text;
     return (struct sio_str){text.ptr + comma + 1, text.len - comma - 1};
 }

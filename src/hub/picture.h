@@ -34,8 +34,8 @@ bool hub_image_check(struct sio_str text);
 struct sio_str hub_image_base64(struct sio_str text);
 
 /*
- * The bytes of a checked image.  NULL with *error SIO_ERR_NOMEM, or SIO_ERR_PARSE if they are
- * no JPEG.  The caller owns the buf.
+ * The bytes of a checked image.  NULL with *error SIO_ERR_NOMEM, or SIO_ERR_PARSE if
+ * they are no JPEG.  The caller owns the buf.
  */
 struct sio_buf *hub_image_jpeg(struct sio_str text, int *error);
 

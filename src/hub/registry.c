@@ -11,7 +11,7 @@
 
 #define MIN_INTERVAL_MS 500
 #define MAX_INTERVAL_MS 600000
-#define MAX_BACKOFF 5 /* doublings of the time between two questions */
+#define MAX_BACKOFF     5 /* doublings of the time between two questions */
 
 /*
  * NUCs.
@@ -29,7 +29,8 @@ size_t hub_registry_n_nucs(const struct hub_registry *r)
     return r->nucs_by_id.n_items;
 }
 
-static struct hub_nuc *new_nuc(struct hub_registry *r, struct sio_str id, int64_t now_us)
+static struct hub_nuc *new_nuc(struct hub_registry *r, struct sio_str id,
+                               int64_t now_us)
 {
     struct hub_nuc *nuc = mem_alloc(sizeof(*nuc) + id.len + 1);
 
@@ -52,11 +53,11 @@ static void free_nuc(struct hub_registry *r, struct hub_nuc *nuc)
     struct hub_nuc_socket *s;
     struct hub_camera *c;
 
-    list_for_each(s, struct hub_nuc_socket, link, &nuc->sockets) {
+    list_for_each (s, struct hub_nuc_socket, link, &nuc->sockets) {
         list_remove(&s->link);
         s->nuc = NULL;
     }
-    list_for_each(c, struct hub_camera, agent_link, &nuc->cameras) {
+    list_for_each (c, struct hub_camera, agent_link, &nuc->cameras) {
         list_remove(&c->agent_link);
         c->agent = NULL;
     }
@@ -66,8 +67,8 @@ static void free_nuc(struct hub_registry *r, struct hub_nuc *nuc)
     mem_free(nuc);
 }
 
-struct hub_nuc *hub_registry_attach(struct hub_registry *r, struct hub_nuc_socket *s, struct sio_str id,
-                            int64_t now_us)
+struct hub_nuc *hub_registry_attach(struct hub_registry *r, struct hub_nuc_socket *s,
+                                    struct sio_str id, int64_t now_us)
 {
     struct hub_nuc *nuc = hub_registry_find_nuc(r, id);
 
@@ -104,8 +105,8 @@ static void set_agent(struct hub_camera *c, struct hub_nuc *agent)
         list_append(&agent->cameras, &c->agent_link);
 }
 
-int hub_registry_set_camaras(struct hub_registry *r, struct hub_nuc *nuc, struct sio_str camaras,
-                         uint64_t now_ms)
+int hub_registry_set_camaras(struct hub_registry *r, struct hub_nuc *nuc,
+                             struct sio_str camaras, uint64_t now_ms)
 {
     struct json_iter it = json_iter(camaras);
     struct sio_str key, value, ip;
@@ -151,7 +152,8 @@ bool hub_registry_check_ip(struct sio_str ip)
     return true;
 }
 
-struct hub_camera *hub_registry_find_camera(const struct hub_registry *r, struct sio_str ip)
+struct hub_camera *hub_registry_find_camera(const struct hub_registry *r,
+                                            struct sio_str ip)
 {
     struct map_node *n = map_find(&r->cameras_by_ip, ip);
 
@@ -175,7 +177,8 @@ static void free_camera(struct hub_registry *r, struct hub_camera *c)
     mem_free(c);
 }
 
-static struct hub_camera *new_camera(struct hub_registry *r, struct sio_str ip, uint64_t now_ms)
+static struct hub_camera *new_camera(struct hub_registry *r, struct sio_str ip,
+                                     uint64_t now_ms)
 {
     struct hub_camera *c = mem_alloc(sizeof(*c) + ip.len + 1);
 
@@ -199,7 +202,7 @@ static bool make_room(struct hub_registry *r)
     struct hub_camera *oldest = NULL;
     struct hub_camera *c;
 
-    list_for_each(c, struct hub_camera, link, &r->cameras)
+    list_for_each (c, struct hub_camera, link, &r->cameras)
         if (!c->configured && !c->agent && (!oldest || c->heard_ms < oldest->heard_ms))
             oldest = c;
     if (oldest)
@@ -207,7 +210,8 @@ static bool make_room(struct hub_registry *r)
     return oldest != NULL;
 }
 
-struct hub_camera *hub_registry_camera(struct hub_registry *r, struct sio_str ip, uint64_t now_ms)
+struct hub_camera *hub_registry_camera(struct hub_registry *r, struct sio_str ip,
+                                       uint64_t now_ms)
 {
     struct hub_camera *c = hub_registry_find_camera(r, ip);
 
@@ -218,7 +222,8 @@ struct hub_camera *hub_registry_camera(struct hub_registry *r, struct sio_str ip
     return new_camera(r, ip, now_ms);
 }
 
-void hub_registry_heard(struct hub_camera *c, struct hub_nuc *agent, bool picture, uint64_t now_ms)
+void hub_registry_heard(struct hub_camera *c, struct hub_nuc *agent, bool picture,
+                        uint64_t now_ms)
 {
     uint64_t gap = now_ms - c->heard_ms;
 
@@ -251,7 +256,8 @@ bool hub_registry_should_ask(struct hub_camera *c, uint64_t now_ms)
  * Begin and end.
  */
 
-static int add_configured(struct hub_registry *r, const struct hub_camera_config *config)
+static int add_configured(struct hub_registry *r,
+                          const struct hub_camera_config *config)
 {
     struct hub_camera *c = new_camera(r, sio_str_from(config->ip), 0);
 
@@ -288,9 +294,9 @@ void hub_registry_fini(struct hub_registry *r)
     struct hub_camera *c;
     struct hub_nuc *nuc;
 
-    list_for_each(nuc, struct hub_nuc, link, &r->nucs)
+    list_for_each (nuc, struct hub_nuc, link, &r->nucs)
         free_nuc(r, nuc);
-    list_for_each(c, struct hub_camera, link, &r->cameras)
+    list_for_each (c, struct hub_camera, link, &r->cameras)
         free_camera(r, c);
     map_fini(&r->nucs_by_id);
     map_fini(&r->cameras_by_ip);

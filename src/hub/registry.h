@@ -20,8 +20,8 @@
 
 /* An agent's socket, in the struct of whoever knows sockets. */
 struct hub_nuc_socket {
-    struct list link; /* in nuc.sockets; list_init at the start */
-    struct hub_nuc *nuc;  /* NULL: not attached */
+    struct list link;    /* in nuc.sockets; list_init at the start */
+    struct hub_nuc *nuc; /* NULL: not attached */
 };
 
 struct hub_nuc {
@@ -39,7 +39,7 @@ struct hub_camera {
     struct map_node node;
     struct list link;       /* in registry.cameras, by id */
     struct list agent_link; /* in nuc.cameras */
-    struct hub_nuc *agent;      /* who sends it, while connected; or NULL */
+    struct hub_nuc *agent;  /* who sends it, while connected; or NULL */
     uint32_t id;            /* 1, 2, ...: never used again */
     bool configured;
     char *nombre; /* configured, or NULL */
@@ -67,7 +67,10 @@ struct hub_registry {
     uint32_t default_interval_ms;
 };
 
-/* Takes the cameras of the configuration.  SIO_OK or SIO_ERR_NOMEM (fini is due then too). */
+/*
+ * Takes the cameras of the configuration.  SIO_OK or SIO_ERR_NOMEM (fini is due then
+ * too).
+ */
 int hub_registry_init(struct hub_registry *r, const struct hub_config *config);
 void hub_registry_fini(struct hub_registry *r);
 
@@ -75,8 +78,8 @@ void hub_registry_fini(struct hub_registry *r);
  * Attaches a socket to the NUC of that id, which is made if it is not there.  NULL when
  * out of memory.  Detaching the last socket ends the NUC.
  */
-struct hub_nuc *hub_registry_attach(struct hub_registry *r, struct hub_nuc_socket *s, struct sio_str id,
-                            int64_t now_us);
+struct hub_nuc *hub_registry_attach(struct hub_registry *r, struct hub_nuc_socket *s,
+                                    struct sio_str id, int64_t now_us);
 void hub_registry_detach(struct hub_registry *r, struct hub_nuc_socket *s);
 struct hub_nuc *hub_registry_find_nuc(const struct hub_registry *r, struct sio_str id);
 size_t hub_registry_n_nucs(const struct hub_registry *r);
@@ -85,23 +88,28 @@ size_t hub_registry_n_nucs(const struct hub_registry *r);
  * Notes what the NUC registered (checked JSON) and whose cameras these are.  SIO_OK;
  * SIO_ERR_TOO_BIG above HUB_CAMARAS_MAX_BYTES; SIO_ERR_NOMEM.
  */
-int hub_registry_set_camaras(struct hub_registry *r, struct hub_nuc *nuc, struct sio_str camaras,
-                         uint64_t now_ms);
+int hub_registry_set_camaras(struct hub_registry *r, struct hub_nuc *nuc,
+                             struct sio_str camaras, uint64_t now_ms);
 
 /* True for an ip that a camera may have: it goes into paths and log lines. */
 bool hub_registry_check_ip(struct sio_str ip);
 
-struct hub_camera *hub_registry_find_camera(const struct hub_registry *r, struct sio_str ip);
+struct hub_camera *hub_registry_find_camera(const struct hub_registry *r,
+                                            struct sio_str ip);
 
 /*
- * The same, and makes it if it is new.  Where there are max_cameras, the one that was silent
- * for longest makes room; a configured or connected one never does.  NULL: no room, or no
- * memory.
+ * The same, and makes it if it is new.  Where there are max_cameras, the one that was
+ * silent for longest makes room; a configured or connected one never does.  NULL: no
+ * room, or no memory.
  */
-struct hub_camera *hub_registry_camera(struct hub_registry *r, struct sio_str ip, uint64_t now_ms);
+struct hub_camera *hub_registry_camera(struct hub_registry *r, struct sio_str ip,
+                                       uint64_t now_ms);
 
-/* A picture (or an error) of the camera has come from agent (NULL: from nobody known). */
-void hub_registry_heard(struct hub_camera *c, struct hub_nuc *agent, bool picture, uint64_t now_ms);
+/*
+ * A picture (or an error) of the camera has come from agent (NULL: from nobody known).
+ */
+void hub_registry_heard(struct hub_camera *c, struct hub_nuc *agent, bool picture,
+                        uint64_t now_ms);
 
 /*
  * True if the camera's agent is there and has sent neither picture nor error for two

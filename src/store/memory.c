@@ -65,7 +65,7 @@ static void on_sweep(struct net_timer *timer, void *user)
     struct memory *m = user;
     struct item *item;
 
-    list_for_each(item, struct item, link, &m->by_age) {
+    list_for_each (item, struct item, link, &m->by_age) {
         if (expired(m, item))
             drop(m, item);
     }
@@ -74,8 +74,8 @@ static void on_sweep(struct net_timer *timer, void *user)
 }
 
 /*
- * A reference keeps all of a buf alive, also what stands around the value; where that is
- * the larger part, the value is copied out.
+ * A reference keeps all of a buf alive, also what stands around the value; where that
+ * is the larger part, the value is copied out.
  */
 static int hold(struct sio_slice value, struct sio_slice *out)
 {
@@ -170,7 +170,7 @@ static void memory_list(struct store *s, struct sio_str prefix, store_list_cb cb
     struct memory *m = memory_of(s);
     struct item *item;
 
-    list_for_each(item, struct item, link, &m->by_age) {
+    list_for_each (item, struct item, link, &m->by_age) {
         struct store_entry entry = entry_of(m, item);
 
         if (str_starts(entry.key, prefix) && !expired(m, item))
@@ -185,7 +185,7 @@ static void memory_free(struct store *s)
     struct item *item;
 
     net_timer_stop(&m->sweep);
-    list_for_each(item, struct item, link, &m->by_age)
+    list_for_each (item, struct item, link, &m->by_age)
         drop(m, item);
     map_fini(&m->items);
     mem_free(m);

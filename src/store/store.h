@@ -23,9 +23,9 @@ struct store_entry {
 };
 
 /*
- * status SIO_OK with entry; SIO_ERR_NOT_FOUND; SIO_ERR_IO, SIO_ERR_TIMEOUT where the store
- * is down.  Called exactly once for each get, maybe before it returns: so a get is the last
- * thing that a function does.
+ * status SIO_OK with entry; SIO_ERR_NOT_FOUND; SIO_ERR_IO, SIO_ERR_TIMEOUT where the
+ * store is down.  Called exactly once for each get, maybe before it returns: so a get
+ * is the last thing that a function does.
  */
 typedef void (*store_get_cb)(int status, const struct store_entry *entry, void *user);
 
@@ -39,9 +39,9 @@ struct store_ops {
     const char *name;
 
     /*
-     * Keeps value (a reference is taken, or a copy made) under key for lifetime_s, in place of
-     * what was there.  SIO_OK; SIO_ERR_NOMEM, SIO_ERR_TOO_BIG, SIO_ERR_IO: what was there may
-     * be gone.
+     * Keeps value (a reference is taken, or a copy made) under key for lifetime_s, in
+     * place of what was there.  SIO_OK; SIO_ERR_NOMEM, SIO_ERR_TOO_BIG, SIO_ERR_IO:
+     * what was there may be gone.
      */
     int (*put)(struct store *s, struct sio_str key, struct sio_slice value,
                uint32_t lifetime_s);

@@ -11,7 +11,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static size_t plain_char(const uint8_t *p, size_t left)
 {
     uint32_t c;
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc0 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    size_t n = p[0] < 0x80   ? 1
+               : p[0] < 0xc0 ? 0
+               : p[0] < 0xe0 ? 2
+               : p[0] < 0xf0 ? 3
+                             : 4;
 
     if (n == 1)
         return 1;
@@ -23,8 +27,10 @@ static size_t plain_char(const uint8_t *p, size_t left)
             return 0;
         c = c << 6 | (p[i] & 0x3fu);
     }
-    if (c < (n == 2 ? 0x80u : n == 3 ? 0x800u : 0x10000u) || c > 0x10ffff ||
-        (c >= 0xd800 && c <= 0xdfff))
+    if (c < (n == 2   ? 0x80u
+             : n == 3 ? 0x800u
+                      : 0x10000u) ||
+        c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
         return 0;
     return n;
 }
@@ -55,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size--;
     whole = utf8_check(data, size);
     assert(whole == plain_check(data, size));
-    assert(whole == (utf8_feed(&u, data, cut) && utf8_feed(&u, data + cut, size - cut) &&
-                     utf8_done(&u)));
+    assert(whole == (utf8_feed(&u, data, cut) &&
+                     utf8_feed(&u, data + cut, size - cut) && utf8_done(&u)));
     return 0;
 }

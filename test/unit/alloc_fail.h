@@ -19,8 +19,8 @@ bool alloc_fail_done(void);
  * Runs what follows with the first, the second, ... allocation failing, and at last
  * with none: `alloc_fail_each(n) { ... }`.
  */
-#define alloc_fail_each(n)                                                         \
-    for (unsigned n = 1, more_ = 1; more_ && (alloc_fail_at(n), 1);                \
+#define alloc_fail_each(n)                                          \
+    for (unsigned n = 1, more_ = 1; more_ && (alloc_fail_at(n), 1); \
          more_ = alloc_fail_done(), n++)
 
 #endif

@@ -17,8 +17,13 @@
 static void encodes_the_vectors_of_the_rfc(void **state)
 {
     static const char *const vectors[][2] = {
-        {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-        {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
     };
 
     (void)state;
@@ -87,9 +92,9 @@ static bool accepts(const char *text, size_t len)
 static void refuses_what_is_not_base64(void **state)
 {
     static const char *const bad[] = {
-        "Z", "Zg", "Zg=", "Zg==Zg==", "Zm9", "Zm9v=", "====", "=", "Z===", "Zm=v",
-        "Zm 9", "Zm9v\n", "Zm9-", "Zm9_", "Zg==\n", "Zm9\x80", "Zm9vYg=a", "\"m9v",
-        "Z=g=",
+        "Z",      "Zg",      "Zg=",      "Zg==Zg==", "Zm9",    "Zm9v=", "====",
+        "=",      "Z===",    "Zm=v",     "Zm 9",     "Zm9v\n", "Zm9-",  "Zm9_",
+        "Zg==\n", "Zm9\x80", "Zm9vYg=a", "\"m9v",    "Z=g=",
     };
 
     (void)state;

@@ -124,7 +124,8 @@ static void stops_at_its_bound(void **state)
 static void keeps_the_first_error_when_memory_ends(void **state)
 {
     (void)state;
-    alloc_fail_each(n) {
+    alloc_fail_each(n)
+    {
         struct wbuf w;
         struct sio_buf *b;
 

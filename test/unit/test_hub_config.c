@@ -93,14 +93,16 @@ static int init(struct hub_config *c, const char *text, const char *const *envp,
     fclose(file);
     for (; *args; args++)
         argv[argc++] = *args;
-    rv = hub_config_init(c, argc, (char **)(uintptr_t)argv, (char **)(uintptr_t)envp, diag);
+    rv = hub_config_init(c, argc, (char **)(uintptr_t)argv, (char **)(uintptr_t)envp,
+                         diag);
     unlink("test.conf");
     return rv;
 }
 
 static void later_places_win(void **state)
 {
-    const char *envp[] = {"PORT=2", "CAMARAS_IPS=192.0.2.9,patio=rtsp://u:p@192.0.2.8/x,,patio", NULL};
+    const char *envp[] = {
+        "PORT=2", "CAMARAS_IPS=192.0.2.9,patio=rtsp://u:p@192.0.2.8/x,,patio", NULL};
     const char *none[] = {NULL};
     const char *args[] = {"--port", "3", "--state-dir=/x", NULL};
     const char *no_env[] = {"PORT=", "CAMARAS_IPS= ", "OTHER=1", NULL};
@@ -145,7 +147,8 @@ static void reads_a_dot_env_file_before_the_environment(void **state)
     fputs("\nPORT=x\n", file);
     fclose(file);
     assert_true(init(&c, "", envp, none, &diag) < 0);
-    assert_string_equal(diag.text, ".env:2: PORT: port must be a number from 0 to 65535");
+    assert_string_equal(diag.text,
+                        ".env:2: PORT: port must be a number from 0 to 65535");
     hub_config_fini(&c);
     unlink(".env");
 }
@@ -179,9 +182,10 @@ static void refuses_what_does_not_go_together(void **state)
     assert_refused("", none, missing, "--port needs a value");
     assert_refused("", none, extra, "unknown argument 9000 (see --help)");
     assert_refused("", none, number, "--port: port must be a number from 0 to 65535");
-    assert_refused("", bad_list, no_args,
-                   "CAMARAS_IPS: neither an address nor NAME=URL (a name has letters, digits "
-                   "and \".:_-\" only)");
+    assert_refused(
+        "", bad_list, no_args,
+        "CAMARAS_IPS: neither an address nor NAME=URL (a name has letters, digits "
+        "and \".:_-\" only)");
 }
 
 static void help_and_version_read_nothing_else(void **state)
@@ -203,10 +207,12 @@ static void help_and_version_read_nothing_else(void **state)
 
 static void survives_the_want_of_memory(void **state)
 {
-    static const char text[] = "token=x\n[nuc a]\ntoken=y\n[camara b]\nnombre=z\nnuc=a\n";
+    static const char text[] =
+        "token=x\n[nuc a]\ntoken=y\n[camara b]\nnombre=z\nnuc=a\n";
 
     (void)state;
-    alloc_fail_each(n) {
+    alloc_fail_each(n)
+    {
         struct hub_config c;
         int rv;
 

@@ -40,7 +40,8 @@ static void finds_the_base64_behind_a_prefix(void **state)
 {
     (void)state;
     assert_true(str_eq_cstr(hub_image_base64(SIO_STR("AAAA")), "AAAA"));
-    assert_true(str_eq_cstr(hub_image_base64(SIO_STR("data:image/jpeg;base64,AAAA")), "AAAA"));
+    assert_true(
+        str_eq_cstr(hub_image_base64(SIO_STR("data:image/jpeg;base64,AAAA")), "AAAA"));
     assert_true(str_eq_cstr(hub_image_base64(SIO_STR("data:;base64,AA")), "AA"));
     assert_true(str_eq_cstr(hub_image_base64(SIO_STR("data:image/jpeg,AA")),
                             "data:image/jpeg,AA"));

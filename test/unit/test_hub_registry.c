@@ -145,7 +145,8 @@ static void an_agent_silent_for_two_intervals_is_asked(void **state)
     assert_true(hub_registry_should_ask(c, now + 61 * SECOND));
     assert_false(hub_registry_should_ask(c, now + 62 * SECOND)); /* once */
     assert_true(hub_registry_should_ask(c, now + 61 * SECOND + 121 * SECOND));
-    hub_registry_heard(c, nuc, false, now + 200 * SECOND); /* an error is a sign of life */
+    hub_registry_heard(c, nuc, false,
+                       now + 200 * SECOND); /* an error is a sign of life */
     assert_false(hub_registry_should_ask(c, now + 259 * SECOND));
     assert_true(hub_registry_should_ask(c, now + 261 * SECOND));
     hub_registry_detach(&r, &s);
@@ -178,7 +179,8 @@ static void the_interval_is_learnt_from_arrivals(void **state)
 static void survives_the_want_of_memory(void **state)
 {
     (void)state;
-    alloc_fail_each(n) {
+    alloc_fail_each(n)
+    {
         struct hub_registry r;
         struct hub_nuc_socket s;
         struct hub_config config;

@@ -34,10 +34,29 @@ static int check_copy(const char *text, size_t len)
 static void accepts_what_the_rfc_allows(void **state)
 {
     static const char *const good[] = {
-        "0", "-0", "1.5", "-1e9", "1E+2", "0.1e-7", "123456789012345678901234567890",
-        "true", "false", "null", " \t\r\n null \n", "\"\"", "\"\\u0000\"",
-        "\"\\ud800\"", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "[]", "{}", "[ ]", "{ }",
-        "[1,2 , 3]", "{\"a\":1,\"a\":2}", "{\"a\" : [ {} , [ ] ] }", "[[[[]]]]",
+        "0",
+        "-0",
+        "1.5",
+        "-1e9",
+        "1E+2",
+        "0.1e-7",
+        "123456789012345678901234567890",
+        "true",
+        "false",
+        "null",
+        " \t\r\n null \n",
+        "\"\"",
+        "\"\\u0000\"",
+        "\"\\ud800\"",
+        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+        "[]",
+        "{}",
+        "[ ]",
+        "{ }",
+        "[1,2 , 3]",
+        "{\"a\":1,\"a\":2}",
+        "{\"a\" : [ {} , [ ] ] }",
+        "[[[[]]]]",
         "\"\x7f\xe2\x80\xa8\"",
     };
 
@@ -50,11 +69,52 @@ static void accepts_what_the_rfc_allows(void **state)
 static void refuses_everything_else(void **state)
 {
     static const char *const bad[] = {
-        "", " ", "NaN", "Infinity", "-", "+1", "01", "-01", "1.", ".5", "1e", "1e+",
-        "0x10", "tru", "nulll", "TRUE", "\"", "\"\\", "\"\\x\"", "\"\\u12\"",
-        "\"\\u12g4\"", "\"a\tb\"", "\"a\nb\"", "'a'", "[", "]", "[1", "[1,", "[1,]",
-        "[,1]", "[1 2]", "[1}", "{", "}", "{]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}",
-        "{a:1}", "{1:2}", "{\"a\":1 \"b\":2}", "1 2", "[] []", "null,", "/**/1", "[1]x",
+        "",
+        " ",
+        "NaN",
+        "Infinity",
+        "-",
+        "+1",
+        "01",
+        "-01",
+        "1.",
+        ".5",
+        "1e",
+        "1e+",
+        "0x10",
+        "tru",
+        "nulll",
+        "TRUE",
+        "\"",
+        "\"\\",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\u12g4\"",
+        "\"a\tb\"",
+        "\"a\nb\"",
+        "'a'",
+        "[",
+        "]",
+        "[1",
+        "[1,",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[1}",
+        "{",
+        "}",
+        "{]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{1:2}",
+        "{\"a\":1 \"b\":2}",
+        "1 2",
+        "[] []",
+        "null,",
+        "/**/1",
+        "[1]x",
     };
 
     (void)state;
@@ -68,9 +128,10 @@ static void refuses_everything_else(void **state)
 /* No proper beginning of a document is a document. */
 static void refuses_a_text_cut_anywhere(void **state)
 {
-    static const char text[] =
-        "{\"key\\n\":[1.5e-3,true,false,null,\"\\u00e9 and a longer text without escapes, "
-        "so that the wide loops run over it and past it; more of it and more\"],\"b\":{}}";
+    static const char text[] = "{\"key\\n\":[1.5e-3,true,false,null,\"\\u00e9 and a "
+                               "longer text without escapes, "
+                               "so that the wide loops run over it and past it; more "
+                               "of it and more\"],\"b\":{}}";
 
     (void)state;
     assert_int_equal(check_copy(text, sizeof(text) - 1), SIO_OK);
@@ -141,8 +202,8 @@ static void cuts_an_array_into_its_items(void **state)
     size_t n;
 
     (void)state;
-    assert_int_equal(json_array_cut(str(" [\"ev\" , {\"a\":[1,2]},\t3.5 ] "), items, 3, &n),
-                     SIO_OK);
+    assert_int_equal(
+        json_array_cut(str(" [\"ev\" , {\"a\":[1,2]},\t3.5 ] "), items, 3, &n), SIO_OK);
     assert_int_equal(n, 3);
     assert_true(str_eq_cstr(items[0], "\"ev\""));
     assert_true(str_eq_cstr(items[1], "{\"a\":[1,2]}"));
@@ -157,8 +218,9 @@ static void cuts_an_array_into_its_items(void **state)
 
 static void cuts_nothing_that_is_not_one_array(void **state)
 {
-    static const char *const bad[] = {"", "{}", "1", "[", "[1", "[1,", "[1,]", "[1 2]",
-                                      "[1]]", "[1]x", "[1},", "[}", "\"[]\"", "[,]"};
+    static const char *const bad[] = {"",     "{}",   "1",      "[",    "[1",
+                                      "[1,",  "[1,]", "[1 2]",  "[1]]", "[1]x",
+                                      "[1},", "[}",   "\"[]\"", "[,]"};
     struct sio_str items[2];
     size_t n;
 
@@ -169,7 +231,8 @@ static void cuts_nothing_that_is_not_one_array(void **state)
 
 static void walks_members_and_items(void **state)
 {
-    struct json_iter it = json_iter(str("{ \"a\" : 1 , \"b\\\"\":[\"]\",{}], \"\":null}"));
+    struct json_iter it =
+        json_iter(str("{ \"a\" : 1 , \"b\\\"\":[\"]\",{}], \"\":null}"));
     struct sio_str key, value;
 
     (void)state;
@@ -195,7 +258,8 @@ static void walks_members_and_items(void **state)
 
 static void finds_no_members_in_a_scalar(void **state)
 {
-    static const char *const none[] = {"1", "\"{}\"", "null", "true", "[]", "{}", "{ }"};
+    static const char *const none[] = {"1",  "\"{}\"", "null", "true",
+                                       "[]", "{}",     "{ }"};
     struct sio_str key, value;
 
     (void)state;
@@ -220,7 +284,8 @@ static void gets_the_last_member_of_a_name(void **state)
 
 static void decodes_escapes(void **state)
 {
-    static const char expect[] = "a\0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\n\"\\/\xef\xbf\xbdz";
+    static const char expect[] =
+        "a\0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\n\"\\/\xef\xbf\xbdz";
     struct sio_str raw =
         str("\"a\\u0000\\u00e9\\u20AC\\uD83D\\ude00\\n\\\"\\\\\\/\\ud800z\"");
     struct sio_str plain;
@@ -245,9 +310,9 @@ static void decodes_escapes(void **state)
 
 static void turns_lone_surrogates_into_the_replacement_character(void **state)
 {
-    static const char *const lone[] = {"\"\\udc00\"", "\"\\ud800\"", "\"\\ud800x\"",
-                                       "\"\\ud800\\n\"", "\"\\ud800\\u0041\"",
-                                       "\"\\ud800\\ud800\""};
+    static const char *const lone[] = {"\"\\udc00\"",        "\"\\ud800\"",
+                                       "\"\\ud800x\"",       "\"\\ud800\\n\"",
+                                       "\"\\ud800\\u0041\"", "\"\\ud800\\ud800\""};
     struct wbuf w;
 
     (void)state;
@@ -267,9 +332,10 @@ static void reads_numbers(void **state)
     assert_true(json_number(str("-17"), &d) && d == -17);
     assert_true(json_number(str("0.1"), &d) && d == 0.1);
     assert_true(json_number(str("1e400"), &d) && d > 1e308);
-    assert_true(json_number(str("1797693134862315708145274237317043567980705675258449965989"
-                                "17476803157260780028538760589558632766878"),
-                            &d));
+    assert_true(
+        json_number(str("1797693134862315708145274237317043567980705675258449965989"
+                        "17476803157260780028538760589558632766878"),
+                    &d));
     assert_true(d > 1.79e98 && d < 1.8e98);
     assert_false(json_number(str("\"1\""), &d));
     assert_false(json_number(str("null"), &d));

@@ -62,8 +62,9 @@ static void refuses_a_second_item_of_a_key(void **state)
 static void tells_keys_apart_that_differ_in_length_or_nul(void **state)
 {
     static const struct sio_str keys[] = {
-        SIO_STR_INIT(""), SIO_STR_INIT("\0"), SIO_STR_INIT("\0\0"), SIO_STR_INIT("a"),
-        SIO_STR_INIT("a\0"), SIO_STR_INIT("12345678"), SIO_STR_INIT("12345678\0"),
+        SIO_STR_INIT(""),           SIO_STR_INIT("\0"),  SIO_STR_INIT("\0\0"),
+        SIO_STR_INIT("a"),          SIO_STR_INIT("a\0"), SIO_STR_INIT("12345678"),
+        SIO_STR_INIT("12345678\0"),
     };
     struct map_node nodes[N_ELEMENTS(keys)];
     struct map m;
@@ -103,7 +104,8 @@ static void walks_each_item_once_while_items_are_removed(void **state)
 static void lives_on_when_it_cannot_grow(void **state)
 {
     (void)state;
-    alloc_fail_each(n) {
+    alloc_fail_each(n)
+    {
         struct item items[20];
         struct map m;
         int added = 0;

@@ -39,7 +39,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-static int put(struct fixture *f, const char *key, const char *value, uint32_t lifetime_s)
+static int put(struct fixture *f, const char *key, const char *value,
+               uint32_t lifetime_s)
 {
     struct sio_slice slice = {NULL, (const uint8_t *)value, strlen(value)};
 
@@ -180,13 +181,13 @@ static void holds_a_picture_without_a_copy(void **state)
     struct sio_buf *b = sio_buf_new(1000);
 
     memset(b->data, 'x', 1000);
-    assert_int_equal(store_put(f->store, SIO_STR("a"), (struct sio_slice){b, b->data, 900},
-                               LIFETIME_S),
+    assert_int_equal(store_put(f->store, SIO_STR("a"),
+                               (struct sio_slice){b, b->data, 900}, LIFETIME_S),
                      SIO_OK);
     assert_int_equal(b->refs, 2);
     /* A small part does not keep all of it alive. */
-    assert_int_equal(store_put(f->store, SIO_STR("a"), (struct sio_slice){b, b->data, 90},
-                               LIFETIME_S),
+    assert_int_equal(store_put(f->store, SIO_STR("a"),
+                               (struct sio_slice){b, b->data, 90}, LIFETIME_S),
                      SIO_OK);
     assert_int_equal(b->refs, 1);
     sio_buf_unref(b);
@@ -196,11 +197,13 @@ static void survives_the_want_of_memory(void **state)
 {
     struct fixture *f = *state;
 
-    alloc_fail_each(n) {
+    alloc_fail_each(n)
+    {
         int rv = put(f, "key", "value", LIFETIME_S);
 
         assert_true(rv == SIO_OK || rv == SIO_ERR_NOMEM);
-        assert_int_equal(get(f, "key").status, rv == SIO_OK ? SIO_OK : SIO_ERR_NOT_FOUND);
+        assert_int_equal(get(f, "key").status,
+                         rv == SIO_OK ? SIO_OK : SIO_ERR_NOT_FOUND);
     }
 }
 
@@ -209,12 +212,9 @@ static void survives_the_want_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(gives_back_what_was_put),
-        TEST(forgets_what_has_lived_its_time),
-        TEST(lists_names_of_a_prefix),
-        TEST(drops_the_oldest_for_want_of_room),
-        TEST(refuses_what_never_fits),
-        TEST(holds_a_picture_without_a_copy),
+        TEST(gives_back_what_was_put),     TEST(forgets_what_has_lived_its_time),
+        TEST(lists_names_of_a_prefix),     TEST(drops_the_oldest_for_want_of_room),
+        TEST(refuses_what_never_fits),     TEST(holds_a_picture_without_a_copy),
         TEST(survives_the_want_of_memory),
     };
 

@@ -60,7 +60,8 @@ static void reads_digits_only(void **state)
     (void)state;
     assert_int_equal(str_to_u64(SIO_STR("0"), 10, &n), SIO_OK);
     assert_int_equal(n, 0);
-    assert_int_equal(str_to_u64(SIO_STR("18446744073709551615"), UINT64_MAX, &n), SIO_OK);
+    assert_int_equal(str_to_u64(SIO_STR("18446744073709551615"), UINT64_MAX, &n),
+                     SIO_OK);
     assert_true(n == UINT64_MAX);
     assert_int_equal(str_to_u64(SIO_STR("18446744073709551616"), UINT64_MAX, &n),
                      SIO_ERR_TOO_BIG);
@@ -68,7 +69,8 @@ static void reads_digits_only(void **state)
     assert_int_equal(str_to_u64(SIO_STR(""), 10, &n), SIO_ERR_PARSE);
     assert_int_equal(str_to_u64(SIO_STR("+1"), 10, &n), SIO_ERR_PARSE);
     assert_int_equal(str_to_u64(SIO_STR(" 1"), 10, &n), SIO_ERR_PARSE);
-    assert_int_equal(str_to_u64(SIO_STR("99999999999999999999x"), 10, &n), SIO_ERR_PARSE);
+    assert_int_equal(str_to_u64(SIO_STR("99999999999999999999x"), 10, &n),
+                     SIO_ERR_PARSE);
 }
 
 static void assert_decoded(const char *src, bool plus_is_blank, const char *expect)

@@ -12,7 +12,10 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 
-/* Whole, byte by byte and in two pieces cut everywhere: the same answer, which is returned. */
+/*
+ * Whole, byte by byte and in two pieces cut everywhere: the same answer, which is
+ * returned.
+ */
 static bool check_all_ways(const char *text, size_t len)
 {
     bool whole = utf8_check(text, len);
@@ -33,9 +36,21 @@ static bool check_all_ways(const char *text, size_t len)
 static void accepts_every_length_of_character(void **state)
 {
     static const char *const good[] = {
-        "", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
-        "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf",
-        "a\xc3\xa9" "b\xe2\x82\xac" "c\xf0\x9f\x98\x80" "d",
+        "",
+        "a",
+        "\x7f",
+        "\xc2\x80",
+        "\xdf\xbf",
+        "\xe0\xa0\x80",
+        "\xed\x9f\xbf",
+        "\xee\x80\x80",
+        "\xef\xbf\xbf",
+        "\xf0\x90\x80\x80",
+        "\xf4\x8f\xbf\xbf",
+        "a\xc3\xa9"
+        "b\xe2\x82\xac"
+        "c\xf0\x9f\x98\x80"
+        "d",
     };
 
     (void)state;
@@ -47,10 +62,27 @@ static void accepts_every_length_of_character(void **state)
 static void refuses_what_is_not_utf8(void **state)
 {
     static const char *const bad[] = {
-        "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x41", "\xc2\xc2",
-        "\xe0\x80\x80", "\xe0\x9f\xbf", "\xe2\x82", "\xe2\x82\x41", "\xed\xa0\x80",
-        "\xed\xbf\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf0\x9f\x98",
-        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xfe", "\xff", "a\xc3\xa9\x80",
+        "\x80",
+        "\xbf",
+        "\xc0\x80",
+        "\xc1\xbf",
+        "\xc2",
+        "\xc2\x41",
+        "\xc2\xc2",
+        "\xe0\x80\x80",
+        "\xe0\x9f\xbf",
+        "\xe2\x82",
+        "\xe2\x82\x41",
+        "\xed\xa0\x80",
+        "\xed\xbf\xbf",
+        "\xf0\x80\x80\x80",
+        "\xf0\x8f\xbf\xbf",
+        "\xf0\x9f\x98",
+        "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80",
+        "\xfe",
+        "\xff",
+        "a\xc3\xa9\x80",
     };
 
     (void)state;
