@@ -535,14 +535,20 @@ int http_parser_error(const struct http_parser *p)
     return p->error;
 }
 
+/* A response without fields has no text at all. */
+static struct sio_str text_at(const struct http_head *h, uint32_t at, uint32_t len)
+{
+    return (struct sio_str){len > 0 ? h->text + at : "", len};
+}
+
 struct sio_str http_head_method(const struct http_head *h)
 {
-    return (struct sio_str){h->text, h->method_len};
+    return text_at(h, 0, h->method_len);
 }
 
 struct sio_str http_head_target(const struct http_head *h)
 {
-    return (struct sio_str){h->text + h->target, h->target_len};
+    return text_at(h, h->target, h->target_len);
 }
 
 bool http_head_find(const struct http_head *h, const char *name, size_t *i,

@@ -27,7 +27,8 @@ struct outcome {
 static void note(struct outcome *o, const char *p, size_t len)
 {
     assert_true(len < sizeof(o->text) - o->len);
-    memcpy(o->text + o->len, p, len);
+    if (len > 0) /* p may be NULL */
+        memcpy(o->text + o->len, p, len);
     o->len += len;
     o->text[o->len] = '\0';
 }
