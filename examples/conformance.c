@@ -189,9 +189,8 @@ static void on_to_room(struct sio_socket *s, struct sio_event *e, void *user)
     if (cJSON_IsString(arg))
         rooms[target.n_rooms++] = str(arg->valuestring);
     if (cJSON_IsArray(arg))
-        cJSON_ArrayForEach(item, arg)
-            if (cJSON_IsString(item) && target.n_rooms < 16)
-                rooms[target.n_rooms++] = str(item->valuestring);
+        cJSON_ArrayForEach(item, arg) if (cJSON_IsString(item) && target.n_rooms < 16)
+            rooms[target.n_rooms++] = str(item->valuestring);
     if (target.n_rooms > 0)
         emit_args(s, e, 2, &target);
 }
@@ -475,7 +474,8 @@ static cJSON *query_of(const struct eio_session *session)
         const char *name = strsep(&pair, "=");
         struct sio_str value;
 
-        if (!cJSON_HasObjectItem(query, name) && eio_session_query(session, name, &value))
+        if (!cJSON_HasObjectItem(query, name) &&
+            eio_session_query(session, name, &value))
             add_member(query, str(name), value);
     }
     free(copy);
@@ -671,7 +671,8 @@ static void on_event(struct sio_socket *s, struct sio_event *e, void *user)
     }
 }
 
-static void on_disconnect(struct sio_socket *s, enum sio_disconnect_reason reason, void *user)
+static void on_disconnect(struct sio_socket *s, enum sio_disconnect_reason reason,
+                          void *user)
 {
     greet(s, false);
     tell_watchers(user, s, reason);
@@ -681,7 +682,8 @@ static const char *on_join_restricted(struct sio_socket *s, struct sio_str auth,
                                       struct sio_str *data, void *user)
 {
     cJSON *o = auth.ptr ? cJSON_ParseWithLength(auth.ptr, auth.len) : NULL;
-    const char *token = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "token"));
+    const char *token =
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "token"));
     bool known = token && strcmp(token, "secret") == 0;
 
     (void)s;
@@ -725,14 +727,16 @@ static int add_namespaces(struct app *app)
         {"/", &open_ops}, {"/custom", &open_ops}, {"/restricted", &restricted_ops}};
 
     for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++)
-        if (!sio_server_namespace(app->server, namespaces[i].name, namespaces[i].ops, app))
+        if (!sio_server_namespace(app->server, namespaces[i].name, namespaces[i].ops,
+                                  app))
             return SIO_ERR_NOMEM;
     return SIO_OK;
 }
 
 /* The raw echo */
 
-static void on_raw_message(struct eio_session *s, bool text, struct sio_slice msg, void *user)
+static void on_raw_message(struct eio_session *s, bool text, struct sio_slice msg,
+                           void *user)
 {
     struct eio_part part = {.text = text, .slices = &msg, .n_slices = 1};
     struct eio_msg *echo = eio_msg_new(&part, 1, NULL);
@@ -743,7 +747,8 @@ static void on_raw_message(struct eio_session *s, bool text, struct sio_slice ms
     eio_msg_unref(echo);
 }
 
-static void on_raw_close(struct eio_session *s, enum eio_close_reason reason, void *user)
+static void on_raw_close(struct eio_session *s, enum eio_close_reason reason,
+                         void *user)
 {
     (void)s;
     (void)reason;
@@ -818,8 +823,8 @@ static uint32_t number(const char *name, const char *text, uint32_t max)
     errno = 0;
     n = strtoull(text, &end, 10);
     if (errno || end == text || *end || text[0] == '-' || n > max) {
-        fprintf(stderr, "conformance: --%s: not a number up to %" PRIu32 ": %s\n", name, max,
-                text);
+        fprintf(stderr, "conformance: --%s: not a number up to %" PRIu32 ": %s\n", name,
+                max, text);
         exit(2);
     }
     return (uint32_t)n;
@@ -830,42 +835,26 @@ static void take_option(struct options *o, int opt, const char *name)
     struct eio_server_options *engine = &o->server.engine;
 
     switch (opt) {
-    case OPT_PORT:
-        o->listen.port = (uint16_t)number(name, optarg, UINT16_MAX);
-        break;
-    case OPT_PATH:
-        engine->path = optarg;
-        break;
+    case OPT_PORT: o->listen.port = (uint16_t)number(name, optarg, UINT16_MAX); break;
+    case OPT_PATH: engine->path = optarg; break;
     case OPT_PING_INTERVAL:
         engine->ping_interval_ms = number(name, optarg, INT32_MAX);
         break;
     case OPT_PING_TIMEOUT:
         engine->ping_timeout_ms = number(name, optarg, INT32_MAX);
         break;
-    case OPT_MAX_PAYLOAD:
-        engine->max_payload = number(name, optarg, INT32_MAX);
-        break;
+    case OPT_MAX_PAYLOAD: engine->max_payload = number(name, optarg, INT32_MAX); break;
     case OPT_CONNECT_TIMEOUT:
         o->server.connect_timeout_ms = number(name, optarg, INT32_MAX);
         break;
     case OPT_UPGRADE_TIMEOUT:
         engine->upgrade_timeout_ms = number(name, optarg, INT32_MAX);
         break;
-    case OPT_RAW_ENGINE:
-        o->raw = true;
-        break;
-    case OPT_TLS_CERT:
-        o->listen.tls_cert_file = optarg;
-        break;
-    case OPT_TLS_KEY:
-        o->listen.tls_key_file = optarg;
-        break;
-    case OPT_HELP:
-        usage(stdout);
-        exit(0);
-    default:
-        usage(stderr);
-        exit(2);
+    case OPT_RAW_ENGINE: o->raw = true; break;
+    case OPT_TLS_CERT: o->listen.tls_cert_file = optarg; break;
+    case OPT_TLS_KEY: o->listen.tls_key_file = optarg; break;
+    case OPT_HELP: usage(stdout); exit(0);
+    default: usage(stderr); exit(2);
     }
 }
 
@@ -897,7 +886,8 @@ static int start(struct app *app, const struct options *o, struct sio_diag *diag
         engine.on_session = on_raw_session;
         engine.user = app;
         app->engine = eio_server_new(app->loop, &engine, diag);
-        return app->engine ? eio_server_listen(app->engine, &o->listen, diag) : SIO_ERR_INVAL;
+        return app->engine ? eio_server_listen(app->engine, &o->listen, diag)
+                           : SIO_ERR_INVAL;
     }
     app->server = sio_server_new(app->loop, &o->server, diag);
     if (!app->server)

@@ -37,9 +37,11 @@ SIOC_API void sio_message_free(struct sio_message *m); /* NULL is allowed */
  * the first NUL, as cJSON's do.
  */
 SIOC_API int sio_message_add_json(struct sio_message *m, const cJSON *value);
-SIOC_API int sio_message_add_raw(struct sio_message *m, struct sio_str json); /* valid JSON, copied */
+SIOC_API int sio_message_add_raw(struct sio_message *m,
+                                 struct sio_str json); /* valid JSON, copied */
 SIOC_API int sio_message_add_string(struct sio_message *m, struct sio_str utf8);
-SIOC_API int sio_message_add_binary(struct sio_message *m, struct sio_slice bytes); /* referenced */
+SIOC_API int sio_message_add_binary(struct sio_message *m,
+                                    struct sio_slice bytes); /* referenced */
 
 /*
  * One argument in pieces, for text that is relayed without a copy: begin, then any of text
@@ -76,7 +78,8 @@ SIOC_API const cJSON *sio_event_json(struct sio_event *e, size_t i);
  * The bytes of sub, a part of some argument's text, as a slice to hold: large messages are shared, not
  * copied.
  */
-SIOC_API struct sio_slice sio_event_slice(const struct sio_event *e, struct sio_str sub);
+SIOC_API struct sio_slice sio_event_slice(const struct sio_event *e,
+                                          struct sio_str sub);
 SIOC_API size_t sio_event_n_attachments(const struct sio_event *e);
 SIOC_API struct sio_slice sio_event_attachment(const struct sio_event *e, size_t i);
 /* If value, an argument or a part of one, is a placeholder, its attachment's index; else -1. */
@@ -88,7 +91,8 @@ SIOC_API int sio_event_placeholder(const struct sio_event *e, struct sio_str val
  * whose text holds what looks like a placeholder cannot go with attachments: sending m is
  * then SIO_ERR_PROTOCOL.
  */
-SIOC_API int sio_message_add_event(struct sio_message *m, const struct sio_event *e, size_t first);
+SIOC_API int sio_message_add_event(struct sio_message *m, const struct sio_event *e,
+                                   size_t first);
 
 /*
  * The sender's wish for an ack.  Answer at once with sio_event_ack, or take it and answer later.  An

@@ -21,11 +21,13 @@ struct sio_namespace;
 struct sio_socket;
 
 struct sio_server_options {
-    struct eio_server_options engine; /* path NULL: "/socket.io/"; on_session, user: ours */
-    uint32_t connect_timeout_ms;      /* until the first namespace is joined; 0: 45000 */
-    uint32_t max_attachments;         /* per packet; 0: 10 */
-    uint32_t max_namespaces;          /* joined per client; 0: 64 */
-    size_t max_binary_bytes;          /* of a packet whose attachments are not all there; 0: 4 x max_payload */
+    struct eio_server_options
+        engine;                  /* path NULL: "/socket.io/"; on_session, user: ours */
+    uint32_t connect_timeout_ms; /* until the first namespace is joined; 0: 45000 */
+    uint32_t max_attachments;    /* per packet; 0: 10 */
+    uint32_t max_namespaces;     /* joined per client; 0: 64 */
+    size_t
+        max_binary_bytes; /* of a packet whose attachments are not all there; 0: 4 x max_payload */
 };
 
 /* opts is copied; what it points to (origins, allow_request's user) stays the caller's.  NULL with diag filled. */
@@ -46,15 +48,15 @@ SIOC_API struct eio_server *sio_server_engine(struct sio_server *server);
 
 /* Reasons that a socket ends with, as the protocol's other implementations name them. */
 enum sio_disconnect_reason {
-    SIO_DISCONNECT_CLIENT,         /* "client namespace disconnect" */
-    SIO_DISCONNECT_SERVER,         /* "server namespace disconnect" */
+    SIO_DISCONNECT_CLIENT, /* "client namespace disconnect" */
+    SIO_DISCONNECT_SERVER, /* "server namespace disconnect" */
     SIO_DISCONNECT_TRANSPORT_CLOSE,
     SIO_DISCONNECT_TRANSPORT_ERROR,
     SIO_DISCONNECT_PARSE_ERROR,
     SIO_DISCONNECT_PING_TIMEOUT,
-    SIO_DISCONNECT_FORCED,         /* "forced close": a protocol violation, a missed deadline */
-    SIO_DISCONNECT_FORCED_SERVER,  /* "forced server close": sio_socket_disconnect(s, true) */
-    SIO_DISCONNECT_SHUTDOWN,       /* "server shutting down" */
+    SIO_DISCONNECT_FORCED, /* "forced close": a protocol violation, a missed deadline */
+    SIO_DISCONNECT_FORCED_SERVER, /* "forced server close": sio_socket_disconnect(s, true) */
+    SIO_DISCONNECT_SHUTDOWN,      /* "server shutting down" */
 };
 SIOC_API const char *sio_disconnect_reason_text(enum sio_disconnect_reason reason);
 
@@ -65,14 +67,15 @@ struct sio_namespace_ops {
      * the return).  The socket can be sent to only after it was accepted; if it is refused, it ends with
      * the return, without on_disconnect.  May be NULL: all are accepted.
      */
-    const char *(*on_join)(struct sio_socket *s, struct sio_str auth, struct sio_str *data,
-                           void *user);
+    const char *(*on_join)(struct sio_socket *s, struct sio_str auth,
+                           struct sio_str *data, void *user);
 
     /* Joined; the CONNECT reply is queued before anything emitted here. */
     void (*on_connect)(struct sio_socket *s, struct sio_str auth, void *user);
 
     /* The end of a socket, exactly once.  It is still in its rooms; it can no longer be sent to. */
-    void (*on_disconnect)(struct sio_socket *s, enum sio_disconnect_reason reason, void *user);
+    void (*on_disconnect)(struct sio_socket *s, enum sio_disconnect_reason reason,
+                          void *user);
 
     /* Every event that has no handler of its own, after reserved names were refused.  May be NULL. */
     void (*on_event)(struct sio_socket *s, struct sio_event *e, void *user);
@@ -82,10 +85,12 @@ struct sio_namespace_ops {
  * Makes a namespace ("/" or "/name"; exists from the start, joined by nobody).  ops are borrowed.
  * NULL: exists already, bad name, out of memory.
  */
-SIOC_API struct sio_namespace *sio_server_namespace(struct sio_server *server, const char *name,
+SIOC_API struct sio_namespace *sio_server_namespace(struct sio_server *server,
+                                                    const char *name,
                                                     const struct sio_namespace_ops *ops,
                                                     void *user);
-SIOC_API struct sio_namespace *sio_server_find(struct sio_server *server, struct sio_str name);
+SIOC_API struct sio_namespace *sio_server_find(struct sio_server *server,
+                                               struct sio_str name);
 
 /*
  * A handler for one event name.  A second one for the same name replaces the first.  SIO_OK,
@@ -93,8 +98,8 @@ SIOC_API struct sio_namespace *sio_server_find(struct sio_server *server, struct
  * stays good until it returns.
  */
 typedef void (*sio_event_cb)(struct sio_socket *s, struct sio_event *e, void *user);
-SIOC_API int sio_namespace_on(struct sio_namespace *ns, const char *event, sio_event_cb cb,
-                              void *user);
+SIOC_API int sio_namespace_on(struct sio_namespace *ns, const char *event,
+                              sio_event_cb cb, void *user);
 
 SIOC_API struct sio_str sio_namespace_name(const struct sio_namespace *ns);
 SIOC_API size_t sio_namespace_n_sockets(const struct sio_namespace *ns);
@@ -103,8 +108,10 @@ SIOC_API size_t sio_namespace_n_sockets(const struct sio_namespace *ns);
  * gone is not visited.  SIO_OK, or SIO_ERR_NOMEM: nobody was visited.
  */
 SIOC_API int sio_namespace_each(struct sio_namespace *ns,
-                                bool (*fn)(struct sio_socket *s, void *user), void *user);
-SIOC_API struct sio_socket *sio_namespace_find(struct sio_namespace *ns, struct sio_str id);
+                                bool (*fn)(struct sio_socket *s, void *user),
+                                void *user);
+SIOC_API struct sio_socket *sio_namespace_find(struct sio_namespace *ns,
+                                               struct sio_str id);
 
 SIOC_API struct sio_str sio_socket_id(const struct sio_socket *s); /* public */
 SIOC_API struct sio_namespace *sio_socket_namespace(const struct sio_socket *s);
@@ -122,8 +129,8 @@ SIOC_API int sio_socket_emit(struct sio_socket *s, struct sio_message *m);
  * timeout_ms 0: none.  cb is called exactly once, later, unless this returns an error: as above, or
  * SIO_ERR_FULL when 4096 answers are awaited from this socket already.
  */
-SIOC_API int sio_socket_emit_ack(struct sio_socket *s, struct sio_message *m, uint32_t timeout_ms,
-                                 sio_ack_cb cb, void *user);
+SIOC_API int sio_socket_emit_ack(struct sio_socket *s, struct sio_message *m,
+                                 uint32_t timeout_ms, sio_ack_cb cb, void *user);
 
 /* Leaves the namespace: packet 41 to the client, or with close the whole connection ends. */
 SIOC_API void sio_socket_disconnect(struct sio_socket *s, bool close);
@@ -139,7 +146,8 @@ SIOC_API int sio_socket_join(struct sio_socket *s, struct sio_str room);
 SIOC_API void sio_socket_leave(struct sio_socket *s, struct sio_str room);
 SIOC_API bool sio_socket_in(const struct sio_socket *s, struct sio_str room);
 /* Fills out with at most max rooms, its own id first (borrowed: until it leaves).  Returns how many it is in. */
-SIOC_API size_t sio_socket_rooms(const struct sio_socket *s, struct sio_str *out, size_t max);
+SIOC_API size_t sio_socket_rooms(const struct sio_socket *s, struct sio_str *out,
+                                 size_t max);
 
 /* Whom a broadcast reaches: everybody in any of rooms (none given: in the namespace), each once. */
 struct sio_target {
@@ -153,11 +161,13 @@ struct sio_target {
  * target NULL: everybody.  Encodes once.  Calls no handler: a connection that cannot take the message
  * ends with this turn.  Returns the number of sockets, or an error.
  */
-SIOC_API int sio_namespace_emit(struct sio_namespace *ns, const struct sio_target *target,
-                                struct sio_message *m);
+SIOC_API int sio_namespace_emit(struct sio_namespace *ns,
+                                const struct sio_target *target, struct sio_message *m);
 /* Walks whom it would reach, as sio_namespace_each. */
-SIOC_API int sio_namespace_each_of(struct sio_namespace *ns, const struct sio_target *target,
-                                   bool (*fn)(struct sio_socket *s, void *user), void *user);
+SIOC_API int sio_namespace_each_of(struct sio_namespace *ns,
+                                   const struct sio_target *target,
+                                   bool (*fn)(struct sio_socket *s, void *user),
+                                   void *user);
 SIOC_API size_t sio_namespace_room_size(struct sio_namespace *ns, struct sio_str room);
 
 #ifdef __cplusplus

@@ -18,7 +18,8 @@ static void violation(struct sio_conn *c, const char *what)
 {
     struct sio_server *server = c->server;
 
-    if (log_limit(&server->violations, net_loop_now_ms(server->loop), VIOLATIONS_PER_MINUTE))
+    if (log_limit(&server->violations, net_loop_now_ms(server->loop),
+                  VIOLATIONS_PER_MINUTE))
         log_warn(net_loop_log(server->loop), "session=%u violation=\"%s\"",
                  eio_session_number(c->session), what);
     eio_session_close(c->session, EIO_CLOSE_FORCED);
@@ -29,7 +30,7 @@ static void fail(struct sio_conn *c, int error)
     if (error == SIO_ERR_NOMEM)
         eio_session_abort(c->session, EIO_CLOSE_TRANSPORT_ERROR);
     else
-        violation(c, error == SIO_ERR_PARSE      ? "bad packet"
+        violation(c, error == SIO_ERR_PARSE     ? "bad packet"
                      : error == SIO_ERR_TOO_BIG ? "packet over a limit"
                                                 : "forbidden name or placeholder");
 }
@@ -129,8 +130,9 @@ static void on_connect(struct sio_conn *c, const struct sio_packet *p)
         join(c, ns, p->json);
 }
 
-static void on_event(struct sio_conn *c, struct sio_socket *s, const struct sio_packet *p,
-                     struct sio_slice text, const struct sio_slice *attachments)
+static void on_event(struct sio_conn *c, struct sio_socket *s,
+                     const struct sio_packet *p, struct sio_slice text,
+                     const struct sio_slice *attachments)
 {
     struct sio_event e;
 
@@ -141,8 +143,8 @@ static void on_event(struct sio_conn *c, struct sio_socket *s, const struct sio_
     sio_event_fini(&e);
 }
 
-static void on_ack(struct sio_socket *s, const struct sio_packet *p, struct sio_slice text,
-                   const struct sio_slice *attachments)
+static void on_ack(struct sio_socket *s, const struct sio_packet *p,
+                   struct sio_slice text, const struct sio_slice *attachments)
 {
     struct sio_event e;
 
@@ -153,8 +155,8 @@ static void on_ack(struct sio_socket *s, const struct sio_packet *p, struct sio_
     sio_event_fini(&e);
 }
 
-static void dispatch(struct sio_conn *c, const struct sio_packet *p, struct sio_slice text,
-                     const struct sio_slice *attachments)
+static void dispatch(struct sio_conn *c, const struct sio_packet *p,
+                     struct sio_slice text, const struct sio_slice *attachments)
 {
     struct sio_socket *s;
 
@@ -169,20 +171,12 @@ static void dispatch(struct sio_conn *c, const struct sio_packet *p, struct sio_
     }
     switch (p->type) {
     case SIO_PACKET_CONNECT:
-    case SIO_PACKET_CONNECT_ERROR:
-        violation(c, "packet that only servers send");
-        break;
-    case SIO_PACKET_DISCONNECT:
-        sio_socket_end(s, SIO_DISCONNECT_CLIENT);
-        break;
+    case SIO_PACKET_CONNECT_ERROR: violation(c, "packet that only servers send"); break;
+    case SIO_PACKET_DISCONNECT: sio_socket_end(s, SIO_DISCONNECT_CLIENT); break;
     case SIO_PACKET_EVENT:
-    case SIO_PACKET_BINARY_EVENT:
-        on_event(c, s, p, text, attachments);
-        break;
+    case SIO_PACKET_BINARY_EVENT: on_event(c, s, p, text, attachments); break;
     case SIO_PACKET_ACK:
-    case SIO_PACKET_BINARY_ACK:
-        on_ack(s, p, text, attachments);
-        break;
+    case SIO_PACKET_BINARY_ACK: on_ack(s, p, text, attachments); break;
     }
 }
 
@@ -197,8 +191,8 @@ static void finish_assembly(struct sio_conn *c)
 
 static void receive_binary_packet(struct sio_conn *c, struct sio_slice text)
 {
-    int rv = sio_assembly_new(text, c->server->max_attachments, c->server->max_binary_bytes,
-                              &c->assembly);
+    int rv = sio_assembly_new(text, c->server->max_attachments,
+                              c->server->max_binary_bytes, &c->assembly);
 
     if (rv < 0)
         fail(c, rv);
@@ -258,23 +252,19 @@ static enum sio_disconnect_reason reason_of(const struct sio_conn *c,
                                             enum eio_close_reason reason)
 {
     switch (reason) {
-    case EIO_CLOSE_TRANSPORT_CLOSE:
-        return SIO_DISCONNECT_TRANSPORT_CLOSE;
-    case EIO_CLOSE_TRANSPORT_ERROR:
-        return SIO_DISCONNECT_TRANSPORT_ERROR;
-    case EIO_CLOSE_PARSE_ERROR:
-        return SIO_DISCONNECT_PARSE_ERROR;
-    case EIO_CLOSE_PING_TIMEOUT:
-        return SIO_DISCONNECT_PING_TIMEOUT;
+    case EIO_CLOSE_TRANSPORT_CLOSE: return SIO_DISCONNECT_TRANSPORT_CLOSE;
+    case EIO_CLOSE_TRANSPORT_ERROR: return SIO_DISCONNECT_TRANSPORT_ERROR;
+    case EIO_CLOSE_PARSE_ERROR: return SIO_DISCONNECT_PARSE_ERROR;
+    case EIO_CLOSE_PING_TIMEOUT: return SIO_DISCONNECT_PING_TIMEOUT;
     case EIO_CLOSE_FORCED:
         return c->forced ? SIO_DISCONNECT_FORCED_SERVER : SIO_DISCONNECT_FORCED;
-    case EIO_CLOSE_SHUTDOWN:
-        return SIO_DISCONNECT_SHUTDOWN;
+    case EIO_CLOSE_SHUTDOWN: return SIO_DISCONNECT_SHUTDOWN;
     }
     return SIO_DISCONNECT_FORCED;
 }
 
-static void on_close(struct eio_session *session, enum eio_close_reason reason, void *user)
+static void on_close(struct eio_session *session, enum eio_close_reason reason,
+                     void *user)
 {
     struct sio_conn *c = user;
     struct sio_server *server = c->server;
@@ -347,8 +337,8 @@ int sio_conn_send(struct sio_conn *c, struct eio_msg *msg)
     return rv;
 }
 
-int sio_conn_send_packet(struct sio_conn *c, enum sio_packet_type type, struct sio_str nsp,
-                         struct sio_str json)
+int sio_conn_send_packet(struct sio_conn *c, enum sio_packet_type type,
+                         struct sio_str nsp, struct sio_str json)
 {
     struct eio_msg *msg = sio_packet_msg(type, nsp, false, 0, json);
     int rv;

@@ -18,8 +18,8 @@ struct sio_conn {
     struct eio_session *session; /* good to the end of the turn in which it closed */
     struct list sockets;         /* struct sio_socket.link */
     uint32_t n_sockets;
-    bool closed; /* nothing can be sent */
-    bool forced; /* by the application: sio_socket_disconnect, sio_socket_abort */
+    bool closed;    /* nothing can be sent */
+    bool forced;    /* by the application: sio_socket_disconnect, sio_socket_abort */
     uint8_t reason; /* enum sio_disconnect_reason, once closed */
     struct sio_assembly *assembly; /* a packet that waits for attachments, or NULL */
     struct net_timer deadline;     /* to join a namespace */
@@ -37,8 +37,8 @@ void sio_conn_bury(struct sio_conn *c);
 int sio_conn_send(struct sio_conn *c, struct eio_msg *msg);
 
 /* A packet without attachments. */
-int sio_conn_send_packet(struct sio_conn *c, enum sio_packet_type type, struct sio_str nsp,
-                         struct sio_str json);
+int sio_conn_send_packet(struct sio_conn *c, enum sio_packet_type type,
+                         struct sio_str nsp, struct sio_str json);
 
 /* The application ends the session: with a close packet, or without a word. */
 void sio_conn_close(struct sio_conn *c, bool cut);

@@ -26,7 +26,8 @@ int sio_event_init(struct sio_event *e, const struct sio_packet *packet,
                    struct sio_slice text, const struct sio_slice *attachments,
                    struct sio_replier *replier)
 {
-    bool answer = packet->type == SIO_PACKET_ACK || packet->type == SIO_PACKET_BINARY_ACK;
+    bool answer =
+        packet->type == SIO_PACKET_ACK || packet->type == SIO_PACKET_BINARY_ACK;
 
     e->packet = packet;
     e->text = text;

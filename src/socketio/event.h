@@ -37,7 +37,7 @@ struct sio_event {
     const struct sio_slice *attachments;
     size_t first; /* items in front of the arguments: 1 in an event, for its name */
     struct sio_str name;
-    struct wbuf name_buf; /* where a name with escapes was decoded */
+    struct wbuf name_buf;    /* where a name with escapes was decoded */
     struct json_iter cursor; /* behind the items that the packet's parser cut */
     struct sio_str cursor_item;
     size_t cursor_at; /* number of items that the cursor has given; 0: not started */

@@ -218,7 +218,8 @@ static void add_renumbered(struct sio_message *m, struct sio_slice args, uint32_
     struct sio_str num;
     uint32_t index;
 
-    sio_placeholder_walk_init(&walk, (struct sio_str){(const char *)args.ptr, args.len});
+    sio_placeholder_walk_init(&walk,
+                              (struct sio_str){(const char *)args.ptr, args.len});
     while (sio_placeholder_next(&walk, &num, &index) > 0) {
         piece.len = (size_t)((const uint8_t *)num.ptr - piece.ptr);
         sio_message_slice(m, piece);
@@ -247,11 +248,13 @@ static bool has_lookalike(struct sio_slice args)
     /* Nearly no text has the word, plain or with escapes: do not look closer at pictures. */
     if (!holds(args, "_placeholder") && !holds(args, "\\u"))
         return false;
-    sio_placeholder_walk_init(&walk, (struct sio_str){(const char *)args.ptr, args.len});
+    sio_placeholder_walk_init(&walk,
+                              (struct sio_str){(const char *)args.ptr, args.len});
     return sio_placeholder_next(&walk, &num, &index) != 0;
 }
 
-int sio_message_add_event(struct sio_message *m, const struct sio_event *e, size_t first)
+int sio_message_add_event(struct sio_message *m, const struct sio_event *e,
+                          size_t first)
 {
     struct sio_slice args = sio_event_args(e, first);
     uint32_t base = m->n_attachments;
@@ -302,7 +305,8 @@ static int finish(struct sio_message *m)
 }
 
 /* The run of m's text from one place to another. */
-static struct sio_slice text_between(const struct sio_message *m, size_t from, size_t to)
+static struct sio_slice text_between(const struct sio_message *m, size_t from,
+                                     size_t to)
 {
     struct sio_slice s = {m->bytes, sio_buf_data(m->bytes) + from, to - from};
 
@@ -396,8 +400,9 @@ static void keep(struct sio_message *m, struct sio_str nsp, struct eio_msg *msg)
     m->encoded = eio_msg_ref(msg);
 }
 
-int sio_message_encode(struct sio_message *m, enum sio_packet_type type, struct sio_str nsp,
-                       bool has_id, uint64_t id, struct eio_msg **out)
+int sio_message_encode(struct sio_message *m, enum sio_packet_type type,
+                       struct sio_str nsp, bool has_id, uint64_t id,
+                       struct eio_msg **out)
 {
     bool event = type == SIO_PACKET_EVENT;
     struct sio_packet_head head;

@@ -17,7 +17,8 @@
  * once for a namespace, later calls give the same.  The caller owns *out.  SIO_OK,
  * SIO_ERR_NOMEM, or what went wrong when arguments were added.
  */
-int sio_message_encode(struct sio_message *m, enum sio_packet_type type, struct sio_str nsp,
-                       bool has_id, uint64_t id, struct eio_msg **out);
+int sio_message_encode(struct sio_message *m, enum sio_packet_type type,
+                       struct sio_str nsp, bool has_id, uint64_t id,
+                       struct eio_msg **out);
 
 #endif

@@ -41,7 +41,8 @@ void sio_namespace_free(struct sio_namespace *ns)
     struct map_pos pos;
     struct map_node *node;
 
-    for (node = map_first(&ns->handlers, &pos); node; node = map_next(&ns->handlers, &pos)) {
+    for (node = map_first(&ns->handlers, &pos); node;
+         node = map_next(&ns->handlers, &pos)) {
         map_remove(&ns->handlers, node);
         mem_free(container_of(node, struct handler, node));
     }
@@ -59,7 +60,8 @@ static struct handler *find_handler(const struct sio_namespace *ns, struct sio_s
     return node ? container_of(node, struct handler, node) : NULL;
 }
 
-int sio_namespace_on(struct sio_namespace *ns, const char *event, sio_event_cb cb, void *user)
+int sio_namespace_on(struct sio_namespace *ns, const char *event, sio_event_cb cb,
+                     void *user)
 {
     struct sio_str name = sio_str_from(event);
     struct handler *h = find_handler(ns, name);

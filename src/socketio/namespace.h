@@ -23,7 +23,8 @@ struct sio_namespace {
 
 /* NULL: out of memory.  Not yet in the server's map. */
 struct sio_namespace *sio_namespace_new(struct sio_server *server, struct sio_str name,
-                                        const struct sio_namespace_ops *ops, void *user);
+                                        const struct sio_namespace_ops *ops,
+                                        void *user);
 
 /* Its sockets have ended. */
 void sio_namespace_free(struct sio_namespace *ns);

@@ -15,7 +15,8 @@ static bool cut_number(struct sio_str *s, uint64_t max, uint64_t *out)
 {
     struct sio_str digits = {s->ptr, 0};
 
-    while (digits.len < s->len && s->ptr[digits.len] >= '0' && s->ptr[digits.len] <= '9')
+    while (digits.len < s->len && s->ptr[digits.len] >= '0' &&
+           s->ptr[digits.len] <= '9')
         digits.len++;
     if (digits.len == 0 || str_to_u64(digits, max, out) < 0)
         return false;
@@ -52,9 +53,9 @@ static void cut_nsp(struct sio_str *s, struct sio_packet *out)
 bool sio_event_name_reserved(struct sio_str name)
 {
     static const struct sio_str reserved[] = {
-        SIO_STR_INIT("connect"),       SIO_STR_INIT("connect_error"),
-        SIO_STR_INIT("disconnect"),    SIO_STR_INIT("disconnecting"),
-        SIO_STR_INIT("newListener"),   SIO_STR_INIT("removeListener"),
+        SIO_STR_INIT("connect"),     SIO_STR_INIT("connect_error"),
+        SIO_STR_INIT("disconnect"),  SIO_STR_INIT("disconnecting"),
+        SIO_STR_INIT("newListener"), SIO_STR_INIT("removeListener"),
     };
 
     for (size_t i = 0; i < N_ELEMENTS(reserved); i++)
@@ -154,22 +155,19 @@ static int parse_payload(struct sio_str rest, struct sio_packet *p)
     p->n_items = 0;
     p->json = none ? (struct sio_str){NULL, 0} : trim_json(rest);
     switch (p->type) {
-    case SIO_PACKET_CONNECT:
-        return none ? SIO_OK : parse_value(p);
-    case SIO_PACKET_DISCONNECT:
-        return none ? SIO_OK : SIO_ERR_PARSE;
-    case SIO_PACKET_CONNECT_ERROR:
-        return none ? SIO_ERR_PARSE : parse_value(p);
+    case SIO_PACKET_CONNECT: return none ? SIO_OK : parse_value(p);
+    case SIO_PACKET_DISCONNECT: return none ? SIO_OK : SIO_ERR_PARSE;
+    case SIO_PACKET_CONNECT_ERROR: return none ? SIO_ERR_PARSE : parse_value(p);
     case SIO_PACKET_EVENT:
     case SIO_PACKET_ACK:
     case SIO_PACKET_BINARY_EVENT:
-    case SIO_PACKET_BINARY_ACK:
-        return none ? SIO_ERR_PARSE : parse_array(p);
+    case SIO_PACKET_BINARY_ACK: return none ? SIO_ERR_PARSE : parse_array(p);
     }
     return SIO_ERR_PARSE;
 }
 
-int sio_packet_parse(struct sio_str text, uint32_t max_attachments, struct sio_packet *out)
+int sio_packet_parse(struct sio_str text, uint32_t max_attachments,
+                     struct sio_packet *out)
 {
     struct sio_str rest = text;
     int rv;
@@ -232,8 +230,8 @@ void sio_packet_head_make(struct sio_packet_head *h, enum sio_packet_type type,
         h->slices[h->n_slices++] = borrowed(h->id, n);
 }
 
-struct eio_msg *sio_packet_msg(enum sio_packet_type type, struct sio_str nsp, bool has_id,
-                               uint64_t id, struct sio_str json)
+struct eio_msg *sio_packet_msg(enum sio_packet_type type, struct sio_str nsp,
+                               bool has_id, uint64_t id, struct sio_str json)
 {
     struct sio_packet_head head;
     struct sio_slice slices[N_ELEMENTS(head.slices) + 1];
@@ -363,25 +361,16 @@ int sio_placeholder_next(struct sio_placeholder_walk *w, struct sio_str *num,
 
         switch (c) {
         case '{':
-        case '[':
-            rv = enter(w, c == '{');
-            break;
+        case '[': rv = enter(w, c == '{'); break;
         case '}':
-        case ']':
-            rv = leave(w, num, index);
-            break;
-        case ',':
-            w->at_key = w->depth > 0 && w->frames[w->depth - 1].object;
-            break;
+        case ']': rv = leave(w, num, index); break;
+        case ',': w->at_key = w->depth > 0 && w->frames[w->depth - 1].object; break;
         case ':':
         case ' ':
         case '\t':
         case '\r':
-        case '\n':
-            break;
-        default:
-            take_scalar(w, cut_scalar(s));
-            continue;
+        case '\n': break;
+        default: take_scalar(w, cut_scalar(s)); continue;
         }
         s->ptr++;
         s->len--;

@@ -49,7 +49,8 @@ struct sio_packet {
  * reserved name, or a placeholder without its attachment; SIO_ERR_TOO_BIG: more than
  * max_attachments, or JSON nested too deeply.
  */
-int sio_packet_parse(struct sio_str text, uint32_t max_attachments, struct sio_packet *out);
+int sio_packet_parse(struct sio_str text, uint32_t max_attachments,
+                     struct sio_packet *out);
 
 /* True for a text that begins like a packet whose attachments follow. */
 static inline bool sio_packet_is_binary(struct sio_str text)
@@ -79,8 +80,8 @@ void sio_packet_head_make(struct sio_packet_head *h, enum sio_packet_type type,
                           uint64_t id);
 
 /* A packet without attachments as a message; json ptr NULL: none.  NULL: out of memory. */
-struct eio_msg *sio_packet_msg(enum sio_packet_type type, struct sio_str nsp, bool has_id,
-                               uint64_t id, struct sio_str json);
+struct eio_msg *sio_packet_msg(enum sio_packet_type type, struct sio_str nsp,
+                               bool has_id, uint64_t id, struct sio_str json);
 
 /*
  * Walks the placeholders in checked JSON, one value or several joined by ',', in order of
@@ -97,8 +98,8 @@ struct sio_placeholder_frame {
 struct sio_placeholder_walk {
     struct sio_str rest;
     uint32_t depth;
-    bool at_key;         /* a string that comes now is a member's name */
-    uint8_t key;         /* which member's value comes now */
+    bool at_key; /* a string that comes now is a member's name */
+    uint8_t key; /* which member's value comes now */
     struct sio_placeholder_frame frames[JSON_MAX_DEPTH + 1];
 };
 void sio_placeholder_walk_init(struct sio_placeholder_walk *w, struct sio_str json);

@@ -139,7 +139,8 @@ static int rooms_join(struct sio_adapter *a, struct sio_socket *s, struct sio_st
     return SIO_OK;
 }
 
-static void rooms_leave(struct sio_adapter *a, struct sio_socket *s, struct sio_str name)
+static void rooms_leave(struct sio_adapter *a, struct sio_socket *s,
+                        struct sio_str name)
 {
     struct rooms *r = rooms_of(a);
     struct room *room = find_room(r, name);
@@ -155,7 +156,8 @@ static void rooms_leave_all(struct sio_adapter *a, struct sio_socket *s)
         member_free(rooms_of(a), container_of(s->rooms.next, struct member, in_socket));
 }
 
-static bool rooms_in(struct sio_adapter *a, const struct sio_socket *s, struct sio_str name)
+static bool rooms_in(struct sio_adapter *a, const struct sio_socket *s,
+                     struct sio_str name)
 {
     struct room *room;
 
@@ -211,7 +213,8 @@ static void mark_excepted(struct walk *w, const struct sio_target *target)
 
     /* The stamp is ours to write on a socket that the caller only shows. */
     if (target->except_socket) {
-        struct sio_socket *s = sio_namespace_find(ns, sio_socket_id(target->except_socket));
+        struct sio_socket *s =
+            sio_namespace_find(ns, sio_socket_id(target->except_socket));
 
         if (s)
             s->stamp = w->stamp;
@@ -296,7 +299,8 @@ static int send_to(struct walk *w, struct sio_socket *s)
 {
     if (!w->msg) {
         int rv = sio_message_encode(w->message, SIO_PACKET_EVENT,
-                                    sio_namespace_name(w->rooms->base.ns), false, 0, &w->msg);
+                                    sio_namespace_name(w->rooms->base.ns), false, 0,
+                                    &w->msg);
 
         if (rv < 0)
             return rv;
@@ -323,7 +327,8 @@ static int list_socket(struct walk *w, struct sio_socket *s)
 
     if (list->n == list->cap) {
         size_t cap = list->cap * 2 + 16;
-        struct sio_socket **items = mem_resize(list->items, cap, sizeof(struct sio_socket *));
+        struct sio_socket **items =
+            mem_resize(list->items, cap, sizeof(struct sio_socket *));
 
         if (!items)
             return SIO_ERR_NOMEM;

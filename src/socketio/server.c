@@ -7,30 +7,21 @@
 #include "socketio/client_conn.h"
 #include "socketio/namespace.h"
 
-#define DEFAULT_PATH "/socket.io/"
+#define DEFAULT_PATH        "/socket.io/"
 #define DEFAULT_MAX_PAYLOAD 1000000
 
 const char *sio_disconnect_reason_text(enum sio_disconnect_reason reason)
 {
     switch (reason) {
-    case SIO_DISCONNECT_CLIENT:
-        return "client namespace disconnect";
-    case SIO_DISCONNECT_SERVER:
-        return "server namespace disconnect";
-    case SIO_DISCONNECT_TRANSPORT_CLOSE:
-        return "transport close";
-    case SIO_DISCONNECT_TRANSPORT_ERROR:
-        return "transport error";
-    case SIO_DISCONNECT_PARSE_ERROR:
-        return "parse error";
-    case SIO_DISCONNECT_PING_TIMEOUT:
-        return "ping timeout";
-    case SIO_DISCONNECT_FORCED:
-        return "forced close";
-    case SIO_DISCONNECT_FORCED_SERVER:
-        return "forced server close";
-    case SIO_DISCONNECT_SHUTDOWN:
-        return "server shutting down";
+    case SIO_DISCONNECT_CLIENT: return "client namespace disconnect";
+    case SIO_DISCONNECT_SERVER: return "server namespace disconnect";
+    case SIO_DISCONNECT_TRANSPORT_CLOSE: return "transport close";
+    case SIO_DISCONNECT_TRANSPORT_ERROR: return "transport error";
+    case SIO_DISCONNECT_PARSE_ERROR: return "parse error";
+    case SIO_DISCONNECT_PING_TIMEOUT: return "ping timeout";
+    case SIO_DISCONNECT_FORCED: return "forced close";
+    case SIO_DISCONNECT_FORCED_SERVER: return "forced server close";
+    case SIO_DISCONNECT_SHUTDOWN: return "server shutting down";
     }
     return "";
 }
@@ -74,7 +65,8 @@ static struct sio_server *server_alloc(struct net_loop *loop,
     list_init(&server->dying);
     list_init(&server->bury.link);
     server->bury.run = on_bury;
-    server->connect_timeout_ms = opts->connect_timeout_ms ? opts->connect_timeout_ms : 45000;
+    server->connect_timeout_ms =
+        opts->connect_timeout_ms ? opts->connect_timeout_ms : 45000;
     server->max_attachments = opts->max_attachments ? opts->max_attachments : 10;
     server->max_namespaces = opts->max_namespaces ? opts->max_namespaces : 64;
     server->max_binary_bytes =
@@ -170,7 +162,8 @@ struct eio_server *sio_server_engine(struct sio_server *server)
 }
 
 struct sio_namespace *sio_server_namespace(struct sio_server *server, const char *name,
-                                           const struct sio_namespace_ops *ops, void *user)
+                                           const struct sio_namespace_ops *ops,
+                                           void *user)
 {
     struct sio_str text = sio_str_from(name);
     struct sio_namespace *ns;

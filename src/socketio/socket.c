@@ -139,7 +139,8 @@ int sio_socket_emit(struct sio_socket *s, struct sio_message *m)
 
     if (s->state != SIO_SOCKET_JOINED)
         return SIO_ERR_CLOSED;
-    rv = sio_message_encode(m, SIO_PACKET_EVENT, sio_namespace_name(s->ns), false, 0, &msg);
+    rv = sio_message_encode(m, SIO_PACKET_EVENT, sio_namespace_name(s->ns), false, 0,
+                            &msg);
     if (rv < 0)
         return rv;
     rv = sio_conn_send(s->conn, msg);
@@ -150,8 +151,8 @@ int sio_socket_emit(struct sio_socket *s, struct sio_message *m)
 static int emit_with_id(struct sio_socket *s, struct sio_message *m, uint64_t id)
 {
     struct eio_msg *msg;
-    int rv = sio_message_encode(m, SIO_PACKET_EVENT, sio_namespace_name(s->ns), true, id,
-                                &msg);
+    int rv = sio_message_encode(m, SIO_PACKET_EVENT, sio_namespace_name(s->ns), true,
+                                id, &msg);
 
     if (rv < 0)
         return rv;
@@ -160,8 +161,8 @@ static int emit_with_id(struct sio_socket *s, struct sio_message *m, uint64_t id
     return rv;
 }
 
-int sio_socket_emit_ack(struct sio_socket *s, struct sio_message *m, uint32_t timeout_ms,
-                        sio_ack_cb cb, void *user)
+int sio_socket_emit_ack(struct sio_socket *s, struct sio_message *m,
+                        uint32_t timeout_ms, sio_ack_cb cb, void *user)
 {
     uint64_t id;
     int rv;

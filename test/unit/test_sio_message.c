@@ -35,7 +35,8 @@ static void expect(struct sio_message *m, enum sio_packet_type type, const char 
     struct eio_msg *msg;
     char *got;
 
-    assert_int_equal(sio_message_encode(m, type, sio_str_from(nsp), has_id, id, &msg), SIO_OK);
+    assert_int_equal(sio_message_encode(m, type, sio_str_from(nsp), has_id, id, &msg),
+                     SIO_OK);
     got = text_of(msg);
     assert_string_equal(got, text);
     free(got);
@@ -59,8 +60,9 @@ static void joins_arguments_of_every_kind(void **state)
     static const char bytes[] = {0, 1, 2};
     struct sio_slice three = {NULL, (const uint8_t *)bytes, 3};
     struct sio_message *m = sio_message_new("e");
-    cJSON *tree = cJSON_Parse("{\"a\":[1,1e-7,12.5,123456789012,\"\\u00e9\"],\"b\":{},\"c\":"
-                              "[],\"d\":null}");
+    cJSON *tree =
+        cJSON_Parse("{\"a\":[1,1e-7,12.5,123456789012,\"\\u00e9\"],\"b\":{},\"c\":"
+                    "[],\"d\":null}");
 
     (void)state;
     sio_message_add_json(m, tree);
@@ -72,10 +74,11 @@ static void joins_arguments_of_every_kind(void **state)
     sio_message_attachment(m, three);
     sio_message_text(m, SIO_STR("}"));
     assert_int_equal(sio_message_end(m), SIO_OK);
-    expect(m, SIO_PACKET_EVENT, "/", false, 0,
-           "452-[\"e\",{\"a\":[1,1e-7,12.5,123456789012,\"\xc3\xa9\"],\"b\":{},\"c\":[],"
-           "\"d\":null},{\"x\":1},\"q\\\"\\u0000z\",{\"_placeholder\":true,\"num\":0},"
-           "{\"k\":{\"_placeholder\":true,\"num\":1}}]");
+    expect(
+        m, SIO_PACKET_EVENT, "/", false, 0,
+        "452-[\"e\",{\"a\":[1,1e-7,12.5,123456789012,\"\xc3\xa9\"],\"b\":{},\"c\":[],"
+        "\"d\":null},{\"x\":1},\"q\\\"\\u0000z\",{\"_placeholder\":true,\"num\":0},"
+        "{\"k\":{\"_placeholder\":true,\"num\":1}}]");
     expect(m, SIO_PACKET_ACK, "/", true, 1,
            "462-1[{\"a\":[1,1e-7,12.5,123456789012,\"\xc3\xa9\"],\"b\":{},\"c\":[],"
            "\"d\":null},{\"x\":1},\"q\\\"\\u0000z\",{\"_placeholder\":true,\"num\":0},"
@@ -90,9 +93,12 @@ static void is_encoded_once_for_a_namespace(void **state)
     struct eio_msg *a, *b, *c;
 
     (void)state;
-    assert_int_equal(sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &a), 0);
-    assert_int_equal(sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &b), 0);
-    assert_int_equal(sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/x"), false, 0, &c), 0);
+    assert_int_equal(
+        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &a), 0);
+    assert_int_equal(
+        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &b), 0);
+    assert_int_equal(
+        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/x"), false, 0, &c), 0);
     assert_ptr_equal(a, b);
     assert_ptr_not_equal(a, c);
     eio_msg_unref(a);
@@ -122,7 +128,8 @@ static void references_large_bytes_and_copies_small_ones(void **state)
     sio_message_end(m);
     sio_buf_unref(small);
     sio_buf_unref(large);
-    assert_int_equal(sio_message_encode(m, SIO_PACKET_ACK, SIO_STR("/"), true, 3, &msg), 0);
+    assert_int_equal(sio_message_encode(m, SIO_PACKET_ACK, SIO_STR("/"), true, 3, &msg),
+                     0);
     sio_message_free(m);
 
     assert_int_equal(eio_msg_body(msg, 0, slices), 3);
@@ -142,8 +149,9 @@ static void refuses_arguments_once_it_was_sent(void **state)
     (void)state;
     expect(m, SIO_PACKET_EVENT, "/", false, 0, "42[\"e\"]");
     assert_int_equal(sio_message_add_raw(m, SIO_STR("1")), SIO_ERR_INVAL);
-    assert_int_equal(sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &msg),
-                     SIO_ERR_INVAL);
+    assert_int_equal(
+        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &msg),
+        SIO_ERR_INVAL);
     sio_message_free(m);
 }
 
@@ -163,8 +171,9 @@ static void keeps_an_error_for_whoever_sends(void **state)
     }
     assert_int_equal(sio_message_add_json(m, deep), SIO_ERR_TOO_BIG);
     sio_message_add_raw(m, SIO_STR("1"));
-    assert_int_equal(sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &msg),
-                     SIO_ERR_TOO_BIG);
+    assert_int_equal(
+        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &msg),
+        SIO_ERR_TOO_BIG);
     sio_message_free(m);
     cJSON_Delete(deep);
 
@@ -198,7 +207,8 @@ static void expect_relay(struct sio_event *e)
     sio_message_add_binary(m, own);
     sio_message_add_event(m, e, 1);
     expect(m, SIO_PACKET_EVENT, "/", false, 0,
-           "453-[\"r\",{\"_placeholder\":true,\"num\":0},{\"_placeholder\":true,\"num\":2},"
+           "453-[\"r\",{\"_placeholder\":true,\"num\":0},{\"_placeholder\":true,"
+           "\"num\":2},"
            "[{\"num\":1,\"_placeholder\":true}], 3 ]");
     sio_message_free(m);
 
@@ -232,8 +242,9 @@ static void expect_lookalike(struct sio_event *e)
     m = sio_message_new("r");
     sio_message_add_event(m, e, 0);
     sio_message_add_binary(m, (struct sio_slice){NULL, (const uint8_t *)"x", 1});
-    assert_int_equal(sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &msg),
-                     SIO_ERR_PROTOCOL);
+    assert_int_equal(
+        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &msg),
+        SIO_ERR_PROTOCOL);
     sio_message_free(m);
 }
 
@@ -312,15 +323,16 @@ static void tells_placeholders_from_data(void **state)
 /* Every allocation of a relay fails once; nothing leaks, the error shows. */
 static void reports_memory_that_is_not_there(void **state)
 {
-    static const char text[] =
-        "51-[\"e\",{\"_placeholder\":true,\"num\":0},\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]";
+    static const char text[] = "51-[\"e\",{\"_placeholder\":true,\"num\":0},"
+                               "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]";
     struct sio_slice slice = {NULL, (const uint8_t *)text, strlen(text)};
     struct sio_slice attachment = {NULL, (const uint8_t *)"x", 1};
     struct sio_packet p;
 
     (void)state;
     assert_int_equal(sio_packet_parse(sio_str_from(text), 10, &p), SIO_OK);
-    alloc_fail_each(n) {
+    alloc_fail_each(n)
+    {
         struct sio_event e;
         struct eio_msg *msg = NULL;
         struct sio_message *m = sio_message_new("e");

@@ -21,10 +21,10 @@ static int parse(const char *text, struct sio_packet *p)
     return sio_packet_parse(sio_str_from(text), MAX_ATTACHMENTS, p);
 }
 
-#define assert_str(s, literal)                                                     \
-    do {                                                                           \
-        assert_int_equal((s).len, sizeof(literal) - 1);                            \
-        assert_memory_equal((s).ptr, literal, sizeof(literal) - 1);                \
+#define assert_str(s, literal)                                      \
+    do {                                                            \
+        assert_int_equal((s).len, sizeof(literal) - 1);             \
+        assert_memory_equal((s).ptr, literal, sizeof(literal) - 1); \
     } while (0)
 
 static void reads_every_field(void **state)
@@ -49,21 +49,50 @@ static void reads_every_field(void **state)
 static void accepts_what_the_protocol_allows(void **state)
 {
     static const char *const good[] = {
-        "0", "0{}", "0{\"token\":\"x\"}", "0/custom", "0/custom,", "0/custom,{\"a\":1}",
-        "0/custom?token=1,{}", "1", "1/custom", "1/custom,", "2[\"a\"]", "2[1]", "2[1.5e3,2]",
-        "20[\"a\"]", "2123456789012[\"a\"]", "218446744073709551615[\"a\"]", "2/x,[\"a\"]",
-        "2/x,9[\"a\"]", "2 [ \"a\" , null ] ", "2[\"connect_\"]", "2[\"Connect\"]",
-        "2[\"\\u0000\"]", "3[]", "30[]", "31[1,2]", "3/x,1[null]", "50-[\"a\"]", "60-7[]",
-        "51-[\"a\"]", "510-[\"a\"]", "51-[\"a\",{\"_placeholder\":true,\"num\":0}]",
+        "0",
+        "0{}",
+        "0{\"token\":\"x\"}",
+        "0/custom",
+        "0/custom,",
+        "0/custom,{\"a\":1}",
+        "0/custom?token=1,{}",
+        "1",
+        "1/custom",
+        "1/custom,",
+        "2[\"a\"]",
+        "2[1]",
+        "2[1.5e3,2]",
+        "20[\"a\"]",
+        "2123456789012[\"a\"]",
+        "218446744073709551615[\"a\"]",
+        "2/x,[\"a\"]",
+        "2/x,9[\"a\"]",
+        "2 [ \"a\" , null ] ",
+        "2[\"connect_\"]",
+        "2[\"Connect\"]",
+        "2[\"\\u0000\"]",
+        "3[]",
+        "30[]",
+        "31[1,2]",
+        "3/x,1[null]",
+        "50-[\"a\"]",
+        "60-7[]",
+        "51-[\"a\"]",
+        "510-[\"a\"]",
+        "51-[\"a\",{\"_placeholder\":true,\"num\":0}]",
         "51-[\"a\",{\"_placeholder\":true,\"num\":0.0}]",
         "51-[\"a\",{\"_placeholder\":false,\"num\":7}]",
-        "51-[\"a\",{\"_placeholder\":1,\"num\":7}]", "51-[\"a\",{\"num\":7}]",
+        "51-[\"a\",{\"_placeholder\":1,\"num\":7}]",
+        "51-[\"a\",{\"num\":7}]",
         "51-[\"a\",[\"_placeholder\",true,\"num\",9]]",
         "51-[\"a\",{\"_placeholder\":true,\"num\":9,\"_placeholder\":false}]",
         "51-[\"a\",{\"_placeholder\":true,\"_placeholder\":{},\"num\":9}]",
         "51-[\"a\",{\"x\":\"_placeholder\",\"y\":true,\"num\":9}]",
-        "2[\"a\",{\"_placeholder\":true,\"num\":99}]", "61-4[{\"_placeholder\":true,\"num\":0}]",
-        "4{\"message\":\"no\"}", "4\"no\"", "4/x,{\"message\":\"no\"}",
+        "2[\"a\",{\"_placeholder\":true,\"num\":99}]",
+        "61-4[{\"_placeholder\":true,\"num\":0}]",
+        "4{\"message\":\"no\"}",
+        "4\"no\"",
+        "4/x,{\"message\":\"no\"}",
     };
 
     (void)state;
@@ -78,15 +107,71 @@ static void accepts_what_the_protocol_allows(void **state)
 static void refuses_what_the_protocol_does_not_know(void **state)
 {
     static const char *const bad[] = {
-        "", "7", "9", "x", "\x1e", "-", "0[]", "0\"a\"", "0null", "0 ", "0{", "0{}x",
-        "0{\"a\":}", "0/x,[]", "1{}", "1[]", "1/x,{}", "2", "2{}", "2\"a\"", "2[]",
-        "2[null]", "2[true]", "2[[\"a\"]]", "2[{}]", "2[\"a\"", "2[\"a\",]", "2[\"a\"]x",
-        "2[\"a\"][\"b\"]", "2[NaN]", "2[\"a\",NaN]", "2['a']", "2-1[\"a\"]", "2/x[\"a\"]",
-        "2/x", "2/x,", "21", "218446744073709551616[\"a\"]",
-        "2111111111111111111111111111111111111[\"a\"]", "3", "3{}", "3\"a\"", "31", "31{}",
-        "5[\"a\"]", "5-[\"a\"]", "51[\"a\"]", "5a-[\"a\"]", "5-1-[\"a\"]", "5+1-[\"a\"]",
-        "5 1-[\"a\"]", "51.0-[\"a\"]", "54294967296-[\"a\"]", "51-", "51-{}", "51-[]", "6[]",
-        "61-{}", "4", "4[]", "41", "4null", "2[\"a\\x\"]", "2[\"a\n\"]", "2[\"\\ud8\"]",
+        "",
+        "7",
+        "9",
+        "x",
+        "\x1e",
+        "-",
+        "0[]",
+        "0\"a\"",
+        "0null",
+        "0 ",
+        "0{",
+        "0{}x",
+        "0{\"a\":}",
+        "0/x,[]",
+        "1{}",
+        "1[]",
+        "1/x,{}",
+        "2",
+        "2{}",
+        "2\"a\"",
+        "2[]",
+        "2[null]",
+        "2[true]",
+        "2[[\"a\"]]",
+        "2[{}]",
+        "2[\"a\"",
+        "2[\"a\",]",
+        "2[\"a\"]x",
+        "2[\"a\"][\"b\"]",
+        "2[NaN]",
+        "2[\"a\",NaN]",
+        "2['a']",
+        "2-1[\"a\"]",
+        "2/x[\"a\"]",
+        "2/x",
+        "2/x,",
+        "21",
+        "218446744073709551616[\"a\"]",
+        "2111111111111111111111111111111111111[\"a\"]",
+        "3",
+        "3{}",
+        "3\"a\"",
+        "31",
+        "31{}",
+        "5[\"a\"]",
+        "5-[\"a\"]",
+        "51[\"a\"]",
+        "5a-[\"a\"]",
+        "5-1-[\"a\"]",
+        "5+1-[\"a\"]",
+        "5 1-[\"a\"]",
+        "51.0-[\"a\"]",
+        "54294967296-[\"a\"]",
+        "51-",
+        "51-{}",
+        "51-[]",
+        "6[]",
+        "61-{}",
+        "4",
+        "4[]",
+        "41",
+        "4null",
+        "2[\"a\\x\"]",
+        "2[\"a\n\"]",
+        "2[\"\\ud8\"]",
     };
 
     (void)state;
@@ -101,10 +186,17 @@ static void refuses_what_the_protocol_does_not_know(void **state)
 static void refuses_reserved_names_however_they_are_written(void **state)
 {
     static const char *const bad[] = {
-        "2[\"connect\"]", "2[\"connect_error\"]", "2[\"disconnect\"]",
-        "2[\"disconnecting\",1]", "2[\"newListener\"]", "2[\"removeListener\"]",
-        "50-[\"connect\"]", "2[\"\\u0063onnect\"]",
-        "2[\"\\u0072\\u0065\\u006d\\u006f\\u0076\\u0065\\u004c\\u0069\\u0073\\u0074\\u0065"
+        "2[\"connect\"]",
+        "2[\"connect_error\"]",
+        "2[\"disconnect\"]",
+        "2[\"disconnecting\",1]",
+        "2[\"newListener\"]",
+        "2[\"removeListener\"]",
+        "50-[\"connect\"]",
+        "2[\"\\u0063onnect\"]",
+        "2["
+        "\"\\u0072\\u0065\\u006d\\u006f\\u0076\\u0065\\u004c\\u0069\\u0073\\u0074\\u006"
+        "5"
         "\\u006e\\u0065\\u0072\"]",
     };
 
@@ -119,7 +211,8 @@ static void refuses_reserved_names_however_they_are_written(void **state)
 static void refuses_placeholders_that_have_no_attachment(void **state)
 {
     static const char *const nums[] = {
-        "1", "-1", "0.5", "\"0\"", "null", "true", "1e9", "99999999999", "[0]", "{}", "1e999",
+        "1",   "-1",          "0.5", "\"0\"", "null",  "true",
+        "1e9", "99999999999", "[0]", "{}",    "1e999",
     };
     struct sio_packet p;
 
@@ -127,10 +220,11 @@ static void refuses_placeholders_that_have_no_attachment(void **state)
     for (size_t i = 0; i < N_ELEMENTS(nums); i++) {
         char text[128];
 
-        snprintf(text, sizeof(text), "51-[\"a\",{\"_placeholder\":true,\"num\":%s}]", nums[i]);
-        assert_int_equal(parse(text, &p), SIO_ERR_PROTOCOL);
-        snprintf(text, sizeof(text), "51-[\"a\",[{\"x\":{\"num\":%s,\"_placeholder\":true}}]]",
+        snprintf(text, sizeof(text), "51-[\"a\",{\"_placeholder\":true,\"num\":%s}]",
                  nums[i]);
+        assert_int_equal(parse(text, &p), SIO_ERR_PROTOCOL);
+        snprintf(text, sizeof(text),
+                 "51-[\"a\",[{\"x\":{\"num\":%s,\"_placeholder\":true}}]]", nums[i]);
         assert_int_equal(parse(text, &p), SIO_ERR_PROTOCOL);
     }
     assert_int_equal(parse("51-[\"a\",{\"_placeholder\":true}]", &p), SIO_ERR_PROTOCOL);
@@ -169,7 +263,8 @@ static void bounds_nesting(void **state)
         for (int i = 0; i < depth; i++)
             text[n++] = ']';
         text[n] = '\0';
-        assert_int_equal(parse(text, &p), depth <= JSON_MAX_DEPTH ? SIO_OK : SIO_ERR_TOO_BIG);
+        assert_int_equal(parse(text, &p),
+                         depth <= JSON_MAX_DEPTH ? SIO_OK : SIO_ERR_TOO_BIG);
     }
 }
 
@@ -186,8 +281,9 @@ static void cuts_the_first_items_and_counts_all(void **state)
 /* Whatever is cut off the end, no byte behind it is read (sanitizers and valgrind watch). */
 static void survives_a_cut_at_every_byte(void **state)
 {
-    static const char whole[] = "52-/custom,17[\"e\\u0041\", {\"_placeholder\":true,\"num\":1},"
-                                "[{\"num\":0,\"_placeholder\":true}, 1.5e-3, \"x\\\"y\"]]";
+    static const char whole[] =
+        "52-/custom,17[\"e\\u0041\", {\"_placeholder\":true,\"num\":1},"
+        "[{\"num\":0,\"_placeholder\":true}, 1.5e-3, \"x\\\"y\"]]";
 
     (void)state;
     for (size_t len = 0; len < sizeof(whole) - 1; len++) {
@@ -196,7 +292,8 @@ static void survives_a_cut_at_every_byte(void **state)
 
         assert_non_null(copy);
         memcpy(copy, whole, len);
-        assert_int_not_equal(sio_packet_parse((struct sio_str){copy, len}, 10, &p), SIO_OK);
+        assert_int_not_equal(sio_packet_parse((struct sio_str){copy, len}, 10, &p),
+                             SIO_OK);
         free(copy);
     }
 }
@@ -281,7 +378,8 @@ static void is_without_attachments_complete_at_once(void **state)
 static void reports_memory_that_is_not_there(void **state)
 {
     (void)state;
-    alloc_fail_each(n) {
+    alloc_fail_each(n)
+    {
         struct sio_assembly *a;
         int rv = sio_assembly_new(bytes("51-[\"a\"]"), 10, 100, &a);
 

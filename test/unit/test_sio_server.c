@@ -34,8 +34,8 @@ static void note(struct world *w, const char *what, struct sio_str arg)
 {
     size_t n = strlen(w->log);
 
-    snprintf(w->log + n, sizeof(w->log) - n, "%s%s(%.*s)", n ? " " : "", what, (int)arg.len,
-             arg.ptr ? arg.ptr : "");
+    snprintf(w->log + n, sizeof(w->log) - n, "%s%s(%.*s)", n ? " " : "", what,
+             (int)arg.len, arg.ptr ? arg.ptr : "");
 }
 
 static void expect_log(struct world *w, const char *text)
@@ -44,8 +44,8 @@ static void expect_log(struct world *w, const char *text)
     w->log[0] = '\0';
 }
 
-static const char *on_join(struct sio_socket *s, struct sio_str auth, struct sio_str *data,
-                           void *user)
+static const char *on_join(struct sio_socket *s, struct sio_str auth,
+                           struct sio_str *data, void *user)
 {
     struct world *w = user;
     struct sio_message *m = sio_message_new("too early");
@@ -70,7 +70,8 @@ static void on_connect(struct sio_socket *s, struct sio_str auth, void *user)
     sio_message_free(m);
 }
 
-static void on_disconnect(struct sio_socket *s, enum sio_disconnect_reason reason, void *user)
+static void on_disconnect(struct sio_socket *s, enum sio_disconnect_reason reason,
+                          void *user)
 {
     struct world *w = user;
     struct sio_message *m = sio_message_new("too late");
@@ -92,7 +93,8 @@ static void on_event(struct sio_socket *s, struct sio_event *e, void *user)
         w->in_event(w, s, e);
 }
 
-static const struct sio_namespace_ops ops = {on_join, on_connect, on_disconnect, on_event};
+static const struct sio_namespace_ops ops = {on_join, on_connect, on_disconnect,
+                                             on_event};
 
 static void world_open(struct world *w, const struct sio_server_options *opts)
 {
@@ -203,9 +205,27 @@ static void closes_who_joins_nothing_in_time(void **state)
 static void closes_the_whole_connection_on_a_violation(void **state)
 {
     static const char *const bad[] = {
-        "", "7", "x", "2", "2[", "2{}", "2[]", "2[null]", "2[\"connect\"]", "0", "0[]",
-        "1{}", "4{\"message\":\"x\"}", "2/y,[\"a\"]", "3/y,1[]", "1/y", "3{}", "51-/y,[\"a\"]",
-        "511-[\"a\"]", "51-[\"a\",{\"_placeholder\":true,\"num\":1}]", "5[\"a\"]",
+        "",
+        "7",
+        "x",
+        "2",
+        "2[",
+        "2{}",
+        "2[]",
+        "2[null]",
+        "2[\"connect\"]",
+        "0",
+        "0[]",
+        "1{}",
+        "4{\"message\":\"x\"}",
+        "2/y,[\"a\"]",
+        "3/y,1[]",
+        "1/y",
+        "3{}",
+        "51-/y,[\"a\"]",
+        "511-[\"a\"]",
+        "51-[\"a\",{\"_placeholder\":true,\"num\":1}]",
+        "5[\"a\"]",
     };
     struct eio_session *other;
     struct world w;
@@ -314,7 +334,8 @@ static void tells_why_a_socket_ended(void **state)
     world_close(&w);
 }
 
-static void answer_with_arguments(struct world *w, struct sio_socket *s, struct sio_event *e)
+static void answer_with_arguments(struct world *w, struct sio_socket *s,
+                                  struct sio_event *e)
 {
     struct sio_message *m = sio_message_new("");
 
@@ -348,7 +369,8 @@ static void answers_acks_once_now_or_later(void **state)
     assert_string_equal(fake_sent(s), "312[1,{\"b\":2}]");
     fake_text(s, "51-0[\"a\",{\"_placeholder\":true,\"num\":0}]");
     fake_binary(s, "xyz", 3);
-    assert_string_equal(fake_sent(s), "61-0[{\"_placeholder\":true,\"num\":0}]|<3 bytes>");
+    assert_string_equal(fake_sent(s),
+                        "61-0[{\"_placeholder\":true,\"num\":0}]|<3 bytes>");
 
     w.in_event = take_ack;
     fake_text(s, "27[\"a\"]");
@@ -479,7 +501,8 @@ static void reaches_each_member_of_a_target_once(void **state)
     struct sio_str except[2] = {rooms("b"), rooms("nobody")};
     struct sio_target all = {0};
     struct sio_target both = {.rooms = to, .n_rooms = 3};
-    struct sio_target only_a = {.rooms = to, .n_rooms = 1, .except = except, .n_except = 2};
+    struct sio_target only_a = {
+        .rooms = to, .n_rooms = 1, .except = except, .n_except = 2};
     struct world w;
 
     (void)state;
@@ -506,7 +529,8 @@ static void reaches_each_member_of_a_target_once(void **state)
     both.except = except;
     both.n_except = 1;
     assert_int_equal(emit_to(&w, &both), 3);
-    assert_string_equal(fake_sent(s[0]), "2[\"m\"]|2[\"m\"]|2[\"m\"]|2[\"m\"]|2[\"m\"]|2[\"m\"]");
+    assert_string_equal(fake_sent(s[0]),
+                        "2[\"m\"]|2[\"m\"]|2[\"m\"]|2[\"m\"]|2[\"m\"]|2[\"m\"]");
     assert_string_equal(fake_sent(s[3]), "2[\"m\"]|2[\"m\"]|2[\"m\"]|2[\"m\"]");
 
     fake_close(s[1], EIO_CLOSE_TRANSPORT_CLOSE);
@@ -665,7 +689,8 @@ static void finds_the_handler_of_an_event(void **state)
     world_open(&w, NULL);
     assert_int_equal(sio_namespace_on(w.ns, "mine", own_handler, NULL), SIO_OK);
     assert_int_equal(sio_namespace_on(w.ns, "mine", own_handler, &w), SIO_OK);
-    assert_int_equal(sio_namespace_on(w.ns, "disconnect", own_handler, &w), SIO_ERR_INVAL);
+    assert_int_equal(sio_namespace_on(w.ns, "disconnect", own_handler, &w),
+                     SIO_ERR_INVAL);
     s = join(&w, NULL);
     fake_text(s, "2[\"mine\"]");
     fake_text(s, "2[\"m\\u0069ne\"]");
@@ -777,12 +802,14 @@ static void quiet_event(struct sio_socket *s, struct sio_event *e, void *user)
     sio_message_free(m);
 }
 
-static const struct sio_namespace_ops quiet_ops = {NULL, quiet_connect, NULL, quiet_event};
+static const struct sio_namespace_ops quiet_ops = {NULL, quiet_connect, NULL,
+                                                   quiet_event};
 
 static void lives_on_without_memory(void **state)
 {
     (void)state;
-    alloc_fail_each(n) {
+    alloc_fail_each(n)
+    {
         struct world w = {0};
 
         alloc_fail_at(0);
