@@ -7,8 +7,10 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 
 #define WBUF_FIRST_CAP 128
+#define WBUF_NEVER_SHRUNK 1024u /* giving less back is not worth the call */
 
 struct sio_buf *sio_buf_new(size_t len)
 {
@@ -158,14 +160,9 @@ void wbuf_add_byte(struct wbuf *w, uint8_t c)
 
 void wbuf_add_u64(struct wbuf *w, uint64_t n)
 {
-    char digits[20];
-    size_t i = sizeof(digits);
+    char digits[STR_U64_SIZE];
 
-    do {
-        digits[--i] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    wbuf_add(w, digits + i, sizeof(digits) - i);
+    wbuf_add(w, digits, str_from_u64(n, digits));
 }
 
 void wbuf_addf(struct wbuf *w, const char *fmt, ...)
@@ -204,7 +201,7 @@ struct sio_buf *wbuf_take(struct wbuf *w)
         return NULL;
     if (!b)
         return sio_buf_new(0);
-    if (w->len < w->cap - w->cap / 4) {
+    if (w->cap > WBUF_NEVER_SHRUNK && w->len < w->cap - w->cap / 4) {
         struct sio_buf *smaller = mem_resize(b, 1, sizeof(*b) + w->len);
 
         if (smaller)

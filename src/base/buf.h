@@ -53,7 +53,7 @@ uint8_t *wbuf_extend(struct wbuf *w, size_t len);
 /*
  * The bytes as a buf that the caller owns; w is as after wbuf_init.  NULL when
  * w->error is set (read it first) or out of memory; an empty writer gives an
- * empty buf.  More than a quarter of unused room is given back.
+ * empty buf.  More than a quarter of unused room is given back, if it is large.
  */
 struct sio_buf *wbuf_take(struct wbuf *w);
 

@@ -11,9 +11,20 @@
 #define MMAP_THRESHOLD (32 * 1024 * 1024)
 #define TRIM_THRESHOLD (64 * 1024 * 1024)
 
+/*
+ * glibc's calloc passes by the cache of recently freed blocks, malloc does not.  Above
+ * this size calloc wins: it knows which pages are zero already.
+ */
+#define ZEROED_BY_HAND 4096
+
 void *mem_alloc(size_t size)
 {
-    return calloc(1, size ? size : 1);
+    void *p;
+
+    if (size > ZEROED_BY_HAND)
+        return calloc(1, size);
+    p = malloc(size ? size : 1);
+    return p ? memset(p, 0, size) : NULL;
 }
 
 void *mem_raw(size_t size)
@@ -23,7 +34,9 @@ void *mem_raw(size_t size)
 
 void *mem_array(size_t n, size_t size)
 {
-    return calloc(n ? n : 1, size ? size : 1);
+    size_t bytes;
+
+    return __builtin_mul_overflow(n, size, &bytes) ? NULL : mem_alloc(bytes);
 }
 
 void *mem_resize(void *p, size_t n, size_t size)

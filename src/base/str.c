@@ -80,6 +80,19 @@ bool str_list_has(struct sio_str list, struct sio_str token)
     return false;
 }
 
+size_t str_from_u64(uint64_t n, char out[STR_U64_SIZE])
+{
+    char digits[STR_U64_SIZE];
+    size_t i = sizeof(digits);
+
+    do {
+        digits[--i] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    memcpy(out, digits + i, sizeof(digits) - i);
+    return sizeof(digits) - i;
+}
+
 int str_to_u64(struct sio_str s, uint64_t max, uint64_t *out)
 {
     uint64_t n = 0;

@@ -37,6 +37,10 @@ bool str_list_has(struct sio_str list, struct sio_str token);
  */
 int str_to_u64(struct sio_str s, uint64_t max, uint64_t *out);
 
+/* Writes n in decimal, no NUL.  Returns the length, at most STR_U64_SIZE. */
+#define STR_U64_SIZE 20
+size_t str_from_u64(uint64_t n, char out[STR_U64_SIZE]);
+
 /*
  * Percent-decodes src into dst (room for src.len bytes) and returns the length.
  * A '%' without two hex digits stays as it is.  plus_is_blank for queries.

@@ -3,8 +3,6 @@
 #include "socketio/packet.h"
 
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 
 #include "base/list.h"
 #include "base/mem.h"
@@ -214,9 +212,10 @@ void sio_packet_head_make(struct sio_packet_head *h, enum sio_packet_type type,
     size_t n = 1;
 
     h->type[0] = (char)('0' + type);
-    if (binary)
-        n += (size_t)snprintf(h->type + 1, sizeof(h->type) - 1, "%" PRIu32 "-",
-                              n_attachments);
+    if (binary) {
+        n += str_from_u64(n_attachments, h->type + n);
+        h->type[n++] = '-';
+    }
     h->n_slices = 0;
     h->slices[h->n_slices++] = borrowed(h->type, n);
     n = 0;
@@ -225,7 +224,7 @@ void sio_packet_head_make(struct sio_packet_head *h, enum sio_packet_type type,
         h->id[n++] = ',';
     }
     if (has_id)
-        n += (size_t)snprintf(h->id + n, sizeof(h->id) - n, "%" PRIu64, id);
+        n += str_from_u64(id, h->id + n);
     if (n > 0)
         h->slices[h->n_slices++] = borrowed(h->id, n);
 }

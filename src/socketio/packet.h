@@ -70,7 +70,7 @@ bool sio_nsp_valid(struct sio_str name);
  * allocated.
  */
 struct sio_packet_head {
-    char type[16]; /* type, count, '-' */
+    char type[24]; /* type, count, '-' */
     char id[24];   /* ',', ack id */
     struct sio_slice slices[3];
     size_t n_slices;
