@@ -15,6 +15,7 @@ void *__wrap_realloc(void *p, size_t size);
 
 static unsigned countdown;
 static bool failed;
+static bool paused;
 
 void alloc_fail_at(unsigned n)
 {
@@ -30,9 +31,19 @@ bool alloc_fail_done(void)
     return was;
 }
 
+void alloc_fail_pause(void)
+{
+    paused = true;
+}
+
+void alloc_fail_resume(void)
+{
+    paused = false;
+}
+
 static bool fails_now(void)
 {
-    if (countdown == 0 || --countdown > 0)
+    if (paused || countdown == 0 || --countdown > 0)
         return false;
     failed = true;
     errno = ENOMEM;

@@ -15,6 +15,10 @@ void alloc_fail_at(unsigned n);
 /* True if an allocation has failed since; none fails any more. */
 bool alloc_fail_done(void);
 
+/* In between, what the test allocates for itself does not count. */
+void alloc_fail_pause(void);
+void alloc_fail_resume(void);
+
 /*
  * Runs what follows with the first, the second, ... allocation failing, and at last
  * with none: `alloc_fail_each(n) { ... }`.

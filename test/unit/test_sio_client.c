@@ -1,0 +1,986 @@
+/*
+ * The client against a server that says what each test wants, mostly what no server
+ * should say.
+ */
+#include <config.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sioc/client.h>
+
+#include "alloc_fail.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "http/websocket.h"
+#include "net/listener.h"
+
+#define OPEN                                                                       \
+    "0{\"sid\":\"abc\",\"upgrades\":[],\"pingInterval\":25000,"                      \
+    "\"pingTimeout\":20000,\"maxPayload\":1000000}"
+#define JOINED "40{\"sid\":\"xyz\"}"
+
+struct visit {
+    struct net_conn *conn;
+    struct server *server;
+    char in[65536];
+    size_t len;
+};
+
+struct server {
+    struct net_listener *listener;
+    const char *raw;           /* to the first request, and FIN; NULL: talk HTTP */
+    bool endless;              /* raw is said again and again */
+    const char *const *bodies; /* to one GET after the other, then silence */
+    const char *ws;            /* frames after a 101 */
+    size_t ws_len;
+    const char *ws_fields; /* instead of the right ones */
+    size_t n_gets;
+    size_t n_visits;
+    char posted[65536]; /* bodies of all POSTs, joined by '|' */
+    struct net_conn *poll; /* a GET that waits */
+};
+
+struct world {
+    struct net_loop *loop;
+    struct server server;
+    struct sio_client *client;
+    struct sio_client_socket *socket;
+    struct net_timer deadline;
+    unsigned n_downs, n_joins, n_refusals, n_leaves, n_events, n_acks, n_flushed, n_closed;
+    int error;
+    int ack_status;
+    char why[256];
+    char last[256];
+    uint32_t retry_ms;
+    bool closes_in_callbacks;
+    bool frees_in_callbacks;
+    const char *emits_on_leave;
+};
+
+/* The server. */
+
+static void say(struct net_conn *c, const char *text)
+{
+    (void)net_conn_send_bytes(c, text, strlen(text));
+}
+
+static void say_body(struct net_conn *c, const char *body)
+{
+    char head[128];
+
+    snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n",
+             strlen(body));
+    say(c, head);
+    say(c, body);
+}
+
+static void answer_upgrade(struct visit *v)
+{
+    struct server *s = v->server;
+    const char *key = strstr(v->in, "Sec-WebSocket-Key: ");
+    char accept[29], head[512];
+
+    assert_non_null(key);
+    assert_int_equal(ws_accept_key((struct sio_str){key + 19, 24}, accept), SIO_OK);
+    snprintf(head, sizeof(head),
+             "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Accept: %s\r\n\r\n",
+             accept);
+    say(v->conn, s->ws_fields ? s->ws_fields : head);
+    (void)net_conn_send_bytes(v->conn, s->ws, s->ws_len);
+}
+
+static void answer_get(struct visit *v)
+{
+    struct server *s = v->server;
+
+    if (s->ws && strstr(v->in, "transport=websocket"))
+        answer_upgrade(v);
+    else if (s->bodies && s->bodies[s->n_gets])
+        say_body(v->conn, s->bodies[s->n_gets++]);
+    else
+        s->poll = v->conn;
+}
+
+/* Takes one request out of v->in.  False: none is complete. */
+static bool take_request(struct visit *v)
+{
+    char *end = strstr(v->in, "\r\n\r\n");
+    const char *length = strstr(v->in, "Content-Length: ");
+    size_t body = length && length < end ? strtoul(length + 16, NULL, 10) : 0;
+    size_t all;
+
+    if (!end || v->len < (size_t)(end + 4 - v->in) + body)
+        return false;
+    all = (size_t)(end + 4 - v->in) + body;
+    if (strncmp(v->in, "POST", 4) == 0) {
+        strncat(v->server->posted, end + 4, body);
+        strcat(v->server->posted, "|");
+        say_body(v->conn, "ok");
+    } else {
+        answer_get(v);
+    }
+    memmove(v->in, v->in + all, v->len - all + 1);
+    v->len -= all;
+    return true;
+}
+
+static void on_request(struct net_conn *c, uint8_t *data, size_t len, void *user)
+{
+    struct visit *v = user;
+
+    alloc_fail_pause();
+    if (len > sizeof(v->in) - v->len - 1)
+        len = sizeof(v->in) - v->len - 1;
+    memcpy(v->in + v->len, data, len);
+    v->len += len;
+    v->in[v->len] = '\0';
+    if (v->server->raw && strstr(v->in, "\r\n\r\n")) {
+        say(c, v->server->raw);
+        if (!v->server->endless)
+            net_conn_close(c, 1000);
+    } else if (!v->server->raw) {
+        while (take_request(v))
+            continue;
+    }
+    alloc_fail_resume();
+}
+
+static void on_more(struct net_conn *c, void *user)
+{
+    struct visit *v = user;
+
+    if (v->server->endless && v->len)
+        say(c, v->server->raw);
+}
+
+static void on_gone(struct net_conn *c, int error, void *user)
+{
+    struct visit *v = user;
+
+    (void)error;
+    if (v->server->poll == c)
+        v->server->poll = NULL;
+    free(v);
+}
+
+static const struct net_conn_ops visit_ops = {
+    .on_data = on_request,
+    .on_drain = on_more,
+    .on_close = on_gone,
+};
+
+static void on_visit(struct net_conn *c, void *user)
+{
+    struct visit *v;
+
+    alloc_fail_pause();
+    v = calloc(1, sizeof(*v));
+    alloc_fail_resume();
+    v->conn = c;
+    v->server = user;
+    v->server->n_visits++;
+    net_conn_set_marks(c, 1, 0);
+    net_conn_set_ops(c, &visit_ops, v);
+}
+
+/* The client's side. */
+
+static void meddle(struct world *w)
+{
+    if (w->frees_in_callbacks) {
+        sio_client_free(w->client);
+        w->client = NULL;
+    } else if (w->closes_in_callbacks) {
+        sio_client_close(w->client, NULL, NULL);
+    }
+}
+
+static void on_down(struct sio_client *c, int error, const char *why, uint32_t retry_in_ms,
+                    void *user)
+{
+    struct world *w = user;
+
+    (void)c;
+    w->n_downs++;
+    w->error = error;
+    w->retry_ms = retry_in_ms;
+    snprintf(w->why, sizeof(w->why), "%s", why);
+    meddle(w);
+}
+
+static void on_connect(struct sio_client_socket *s, void *user)
+{
+    struct world *w = user;
+
+    assert_true(sio_client_socket_connected(s));
+    w->n_joins++;
+    meddle(w);
+}
+
+static void on_connect_error(struct sio_client_socket *s, struct sio_str message,
+                             struct sio_str data, void *user)
+{
+    struct world *w = user;
+
+    (void)s;
+    w->n_refusals++;
+    snprintf(w->last, sizeof(w->last), "%.*s %.*s", (int)message.len,
+             message.len ? message.ptr : "", (int)data.len, data.len ? data.ptr : "");
+    meddle(w);
+}
+
+static void on_disconnect(struct sio_client_socket *s, const char *reason, void *user)
+{
+    struct world *w = user;
+
+    w->n_leaves++;
+    snprintf(w->last, sizeof(w->last), "%s", reason);
+    if (w->emits_on_leave) {
+        struct sio_message *m = sio_message_new(w->emits_on_leave);
+
+        (void)sio_client_socket_emit(s, m);
+        sio_message_free(m);
+    }
+    meddle(w);
+}
+
+static void on_event(struct sio_client_socket *s, struct sio_event *e, void *user)
+{
+    struct world *w = user;
+    struct sio_str name = sio_event_name(e);
+
+    (void)s;
+    w->n_events++;
+    snprintf(w->last, sizeof(w->last), "%.*s", (int)name.len, name.ptr);
+    meddle(w);
+}
+
+static void on_ack(int status, struct sio_event *e, void *user)
+{
+    struct world *w = user;
+
+    assert_true((status == SIO_OK) == (e != NULL));
+    w->n_acks++;
+    w->ack_status = status;
+}
+
+static void on_flushed(int status, void *user)
+{
+    struct world *w = user;
+
+    w->n_flushed += status == SIO_OK;
+}
+
+static const struct sio_client_socket_ops socket_ops = {
+    .on_connect = on_connect,
+    .on_connect_error = on_connect_error,
+    .on_disconnect = on_disconnect,
+    .on_event = on_event,
+};
+
+static void on_deadline(struct net_timer *timer, void *user)
+{
+    struct world *w = user;
+
+    (void)timer;
+    fprintf(stderr, "the test waits in vain: downs=%u joins=%u events=%u gets=%zu why=%s\n",
+            w->n_downs, w->n_joins, w->n_events, w->server.n_gets, w->why);
+    abort();
+}
+
+#define run_until(w, condition)                                                    \
+    do {                                                                           \
+        while (!(condition))                                                       \
+            assert_int_equal(net_loop_run_once((w)->loop, -1), SIO_OK);            \
+    } while (0)
+
+static struct world *new_world(void)
+{
+    static struct world w;
+    struct net_listen_options lo = {.host = "127.0.0.1"};
+
+    w = (struct world){.loop = net_loop_new(NULL, NULL)};
+    assert_non_null(w.loop);
+    w.server.listener = net_listener_new(w.loop, &lo, on_visit, &w.server, NULL);
+    assert_non_null(w.server.listener);
+    net_timer_init(&w.deadline, w.loop, on_deadline, &w);
+    net_timer_start(&w.deadline, 20000);
+    return &w;
+}
+
+/* False: out of memory. */
+static bool begin(struct world *w, struct sio_client_options *o)
+{
+    static char url[64];
+
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u",
+             (unsigned)net_listener_port(w->server.listener));
+    o->url = url;
+    o->on_down = on_down;
+    o->user = w;
+    if (!o->reconnect_delay_ms)
+        o->reconnect_delay_ms = 1;
+    w->client = sio_client_new(w->loop, o, NULL);
+    if (!w->client)
+        return false;
+    w->socket = sio_client_socket(w->client, "/", &socket_ops, w);
+    return w->socket && sio_client_connect(w->client) == SIO_OK;
+}
+
+static void free_world(struct world *w)
+{
+    net_timer_stop(&w->deadline);
+    sio_client_free(w->client);
+    net_listener_free(w->server.listener);
+    net_loop_free(w->loop);
+}
+
+static struct world *joined(struct sio_client_options *o, const char *const *bodies)
+{
+    struct world *w = new_world();
+
+    w->server.bodies = bodies;
+    o->transports = SIO_TRANSPORTS_POLLING;
+    assert_true(begin(w, o));
+    run_until(w, w->n_joins);
+    return w;
+}
+
+/* What a server must not say. */
+
+struct hostile {
+    const char *says;
+    const char *why;
+};
+
+/* A client that does not come back says why it ended. */
+static void expect_down(struct world *w, struct sio_client_options *o, const char *says,
+                        const char *why)
+{
+    o->no_reconnect = true;
+    assert_true(begin(w, o));
+    run_until(w, w->n_downs);
+    if (!strstr(w->why, why)) {
+        print_error("says \"%.60s\": \"%s\", not \"%s\"\n", says, w->why, why);
+        fail();
+    }
+    assert_int_equal(w->retry_ms, 0);
+    assert_true(w->error < 0);
+    assert_false(sio_client_connected(w->client));
+    free_world(w);
+}
+
+static void replies_that_are_no_open_packet_end_the_attempt(void **state)
+{
+    static const struct hostile cases[] = {
+        {"x", "not HTTP"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n0", "not HTTP"},
+        {"HTTP/2.0 200 OK\r\n\r\n", "not HTTP"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0{", "without a whole reply"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n0{", "too large"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n0{", "not HTTP"},
+        {"HTTP/1.1 200 OK\r\n\r\n", "without a packet"},
+        {"HTTP/1.1 302 Found\r\nLocation: http://other.test/\r\nContent-Length: 0\r\n\r\n",
+         "redirects to http://other.test/"},
+        {"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\n{}", "status 400"},
+        {"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+         "without being asked"},
+        {"HTTP/1.1 200 OK\r\n\r\n4hello", "did not begin with an open packet"},
+        {"HTTP/1.1 200 OK\r\n\r\nbAAAA", "did not begin with an open packet"},
+        {"HTTP/1.1 200 OK\r\n\r\n9", "not valid"},
+        {"HTTP/1.1 200 OK\r\n\r\n\x1e", "not valid"},
+        {"HTTP/1.1 200 OK\r\n\r\n0", "open packet is not valid"},
+        {"HTTP/1.1 200 OK\r\n\r\n0{}", "open packet is not valid"},
+        {"HTTP/1.1 200 OK\r\n\r\n0[]", "open packet is not valid"},
+        {"HTTP/1.1 200 OK\r\n\r\n0{\"sid\":\"a\",\"upgrades\":[],\"pingInterval\":-1,"
+         "\"pingTimeout\":1}",
+         "open packet is not valid"},
+        {"HTTP/1.1 200 OK\r\n\r\n0{\"sid\":\"a\",\"upgrades\":[],\"pingInterval\":1e99,"
+         "\"pingTimeout\":1}",
+         "open packet is not valid"},
+        {"HTTP/1.1 200 OK\r\n\r\n0{\"sid\":\"a b\\r\\n\",\"upgrades\":[],"
+         "\"pingInterval\":1,\"pingTimeout\":1}",
+         "open packet is not valid"},
+        {"HTTP/1.1 200 OK\r\n\r\n0{\"sid\":\"a\",\"upgrades\":7,\"pingInterval\":1,"
+         "\"pingTimeout\":1}",
+         "open packet is not valid"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct world *w = new_world();
+        struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING};
+
+        w->server.raw = cases[i].says;
+        expect_down(w, &o, cases[i].says, cases[i].why);
+    }
+}
+
+static void endless_replies_are_bounded(void **state)
+{
+    static const struct hostile cases[] = {
+        {"HTTP/1.1 200 OK\r\nA: b\r\nA: b\r\nA: b\r\nA: b\r\nA: b\r\n"
+         "A-name-that-does-not-end: with a value that does not",
+         "too large"},
+        {"HTTP/1.1 100 Continue\r\n\r\n", "too many interim replies"},
+        {"HTTP/1.1 200 OK\r\n\r\n4xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+         "too large"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct world *w = new_world();
+        struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING,
+                                       .max_message = 4096};
+
+        w->server.raw = cases[i].says;
+        w->server.endless = true;
+        expect_down(w, &o, cases[i].says, cases[i].why);
+    }
+}
+
+static void packets_that_break_the_protocol_end_the_connection(void **state)
+{
+    static const struct hostile cases[] = {
+        {OPEN, "opened the session twice"},
+        {"1", "closed the session"},
+        {"", "without a packet"},
+        {"4", "not valid"},
+        {"49", "not valid"},
+        {"42", "not valid"},
+        {"42{}", "not valid"},
+        {"42[", "not valid"},
+        {"42[\"connect\"]", "not valid"},
+        {"40", "no socket id"},
+        {"40{}", "no socket id"},
+        {"40{\"sid\":7}", "no socket id"},
+        {"40{\"sid\":\"\"}", "no socket id"},
+        {JOINED "\x1e" JOINED, "connected a namespace twice"},
+        {"b!", "not base64"},
+        {"bAAAA", "belong to no packet"},
+        {"451-[\"x\",{\"_placeholder\":true,\"num\":0}]\x1e" "42[\"y\"]",
+         "where an attachment was due"},
+        {"451-[\"x\",{\"_placeholder\":true,\"num\":7}]", "not valid"},
+        {"451-[\"x\",{\"_placeholder\":true,\"num\":-1}]", "not valid"},
+        {"45999999-[\"x\"]", "not valid"},
+        {"4599999999999999999999999-[\"x\"]", "not valid"},
+        {"45-[\"x\"]", "not valid"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        const char *const bodies[] = {OPEN, cases[i].says, NULL};
+        struct world *w = new_world();
+        struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING};
+
+        w->server.bodies = bodies;
+        expect_down(w, &o, cases[i].says, cases[i].why);
+    }
+}
+
+static void deep_json_is_refused(void **state)
+{
+    enum { DEPTH = 20000 };
+    char *deep = malloc(DEPTH + 16);
+    const char *const bodies[] = {OPEN, deep, NULL};
+    struct world *w = new_world();
+    struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING};
+
+    (void)state;
+    assert_non_null(deep);
+    strcpy(deep, "42[\"x\",");
+    memset(deep + 7, '[', DEPTH);
+    deep[7 + DEPTH] = '\0';
+    w->server.bodies = bodies;
+    expect_down(w, &o, "[[[", "not valid");
+    free(deep);
+}
+
+static void handshakes_of_websocket_are_checked(void **state)
+{
+    static const struct hostile cases[] = {
+        {"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+         "key is wrong"},
+        {"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+         "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
+         "key is wrong"},
+        {"HTTP/1.1 101 X\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\n",
+         "another protocol"},
+        {"HTTP/1.1 101 X\r\n\r\n", "without being asked"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "status 200"},
+        {"HTTP/1.1 301 Moved\r\nLocation: https://x.test/\r\nContent-Length: 0\r\n\r\n",
+         "redirects to https://x.test/"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct world *w = new_world();
+        struct sio_client_options o = {.transports = SIO_TRANSPORTS_WEBSOCKET};
+
+        w->server.ws = "";
+        w->server.ws_fields = cases[i].says;
+        expect_down(w, &o, cases[i].says, cases[i].why);
+    }
+}
+
+static void frames_that_break_the_protocol_end_the_connection(void **state)
+{
+#define FRAMES(literal, why) {literal, sizeof(literal) - 1, why}
+    static const struct {
+        const char *frames;
+        size_t len;
+        const char *why;
+    } cases[] = {
+        FRAMES("\x81\x81xxxx0", "code 1002"),                            /* masked */
+        FRAMES("\xc1\x01" "0", "code 1002"),                             /* RSV */
+        FRAMES("\x83\x01" "0", "code 1002"),                             /* opcode */
+        FRAMES("\x81\x7f\x00\x00\x00\xff\x00\x00\x00\x00", "code 1009"), /* giant */
+        FRAMES("\x81\x02" "0\xff", "code 1007"),                         /* UTF-8 */
+        FRAMES("\x88\x01" "x", "code 1002"),
+        FRAMES("\x88\x00", "code 1005"),
+        FRAMES("\x82\x01" "0", "not valid"), /* binary before the open packet */
+        FRAMES("\x81\x00", "not valid"),
+        FRAMES("\x81\x03" "0{}", "open packet is not valid"),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct world *w = new_world();
+        struct sio_client_options o = {.transports = SIO_TRANSPORTS_WEBSOCKET};
+
+        w->server.ws = cases[i].frames;
+        w->server.ws_len = cases[i].len;
+        expect_down(w, &o, cases[i].why, cases[i].why);
+    }
+}
+
+/* What is harmless. */
+
+static void late_and_unknown_packets_are_ignored(void **state)
+{
+    static const char *const bodies[] = {
+        OPEN, "42[\"early\"]\x1e" "42/other,[\"x\"]\x1e" "6\x1e" "3\x1e" JOINED,
+        "4312345[]\x1e" "40/other,{\"sid\":\"q\"}\x1e" "42[\"last\"]", NULL};
+    struct sio_client_options o = {.offline = SIO_OFFLINE_KEEP};
+    struct world *w = joined(&o, bodies);
+
+    (void)state;
+    run_until(w, w->n_events == 2);
+    assert_string_equal(w->last, "last");
+    assert_int_equal(w->n_downs, 0);
+    free_world(w);
+}
+
+static void a_ping_is_answered_before_what_waits(void **state)
+{
+    static const char *const bodies[] = {OPEN, "2\x1e" JOINED, NULL};
+    struct sio_client_options o = {.offline = SIO_OFFLINE_KEEP};
+    struct world *w = joined(&o, bodies);
+    struct sio_message *m = sio_message_new("hello");
+
+    (void)state;
+    assert_int_equal(sio_client_socket_emit(w->socket, m), SIO_OK);
+    sio_message_free(m);
+    run_until(w, strstr(w->server.posted, "hello"));
+    assert_non_null(strstr(w->server.posted, "3\x1e" "42[\"hello\"]|"));
+    free_world(w);
+}
+
+/* Coming back. */
+
+static void the_delay_doubles_to_its_bound(void **state)
+{
+    struct world *w = new_world();
+    struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING,
+                                   .reconnect_delay_ms = 4,
+                                   .reconnect_delay_max_ms = 16};
+
+    (void)state;
+    w->server.raw = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+    assert_true(begin(w, &o));
+    for (unsigned i = 0, delay = 4; i < 8; i++, delay = delay < 16 ? delay * 2 : 16) {
+        run_until(w, w->n_downs == i + 1);
+        assert_in_range(w->retry_ms, delay / 2, delay + delay / 2);
+    }
+    free_world(w);
+}
+
+static void the_client_comes_back_and_joins_again(void **state)
+{
+    static const char *const bodies[] = {OPEN, JOINED, "1", OPEN, JOINED, "1",
+                                         OPEN, JOINED, NULL};
+    struct sio_client_options o = {.offline = SIO_OFFLINE_KEEP};
+    struct world *w = joined(&o, bodies);
+
+    (void)state;
+    w->emits_on_leave = "held";
+    run_until(w, w->n_joins == 3 && strstr(w->server.posted, "42[\"held\"]"));
+    assert_int_equal(w->n_downs, 2);
+    assert_int_equal(w->n_leaves, 2);
+    assert_string_equal(w->last, "transport close");
+    free_world(w);
+}
+
+static void silence_ends_the_connection(void **state)
+{
+    static const char *const bodies[] = {
+        "0{\"sid\":\"abc\",\"upgrades\":[],\"pingInterval\":10,\"pingTimeout\":10}", JOINED,
+        NULL};
+    struct sio_client_options o = {.no_reconnect = true};
+    struct world *w = joined(&o, bodies);
+
+    (void)state;
+    run_until(w, w->n_downs);
+    assert_int_equal(w->error, SIO_ERR_TIMEOUT);
+    assert_string_equal(w->last, "ping timeout");
+    assert_string_equal(w->why, "no ping from the server for 20 ms");
+    free_world(w);
+}
+
+static void a_server_that_never_answers_connect_is_left(void **state)
+{
+    static const char *const bodies[] = {OPEN, NULL};
+    struct world *w = new_world();
+    struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING,
+                                   .connect_timeout_ms = 30};
+
+    (void)state;
+    w->server.bodies = bodies;
+    expect_down(w, &o, "nothing", "did not answer the request to join");
+}
+
+static void a_server_that_never_answers_at_all_is_left(void **state)
+{
+    struct world *w = new_world();
+    struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING,
+                                   .connect_timeout_ms = 20};
+
+    (void)state;
+    expect_down(w, &o, "nothing", "did not open a session in time");
+}
+
+static void after_a_disconnect_packet_it_stays_out_unless_asked(void **state)
+{
+    static const char *const bodies[] = {OPEN, JOINED "\x1e" "41", "42[\"x\"]", "6", NULL};
+    struct sio_client_options o = {.offline = SIO_OFFLINE_KEEP};
+    struct world *w = joined(&o, bodies);
+
+    (void)state;
+    run_until(w, w->server.n_gets == 4);
+    run_until(w, w->server.poll);
+    assert_int_equal(w->n_joins, 1);
+    assert_int_equal(w->n_leaves, 1);
+    assert_int_equal(w->n_events, 0);
+    assert_string_equal(w->last, "io server disconnect");
+    assert_true(sio_client_connected(w->client));
+    free_world(w);
+}
+
+static void after_a_disconnect_packet_or_a_refusal_it_tries_again_if_asked(void **state)
+{
+    static const char *const bodies[] = {
+        OPEN, JOINED "\x1e" "41", "44{\"message\":\"no\",\"data\":{\"a\":1}}", NULL};
+    struct sio_client_options o = {.reconnect_after_server_disconnect = true};
+    struct world *w = joined(&o, bodies);
+
+    (void)state;
+    while (!strstr(w->server.posted, "|40|"))
+        net_loop_run_once(w->loop, -1);
+    if (!w->n_refusals) /* the refusal came while it was out */
+        say_body(w->server.poll, "44{\"message\":\"no\",\"data\":{\"a\":1}}");
+    run_until(w, w->n_refusals);
+    assert_string_equal(w->last, "no {\"a\":1}");
+    run_until(w, w->server.poll);
+    run_until(w, strstr(strstr(w->server.posted, "|40|") + 1, "|40|"));
+    say_body(w->server.poll, JOINED);
+    run_until(w, w->n_joins == 2);
+    assert_int_equal(w->n_downs, 0);
+    free_world(w);
+}
+
+/* What is emitted while there is no connection. */
+
+static int emit_text(struct world *w, const char *event, size_t len, bool ack)
+{
+    struct sio_message *m = sio_message_new(event);
+    char *text = malloc(len + 1);
+    int rv;
+
+    if (!m || !text) {
+        sio_message_free(m);
+        free(text);
+        return SIO_ERR_NOMEM;
+    }
+    memset(text, 'x', len);
+    sio_message_add_string(m, (struct sio_str){text, len});
+    rv = ack ? sio_client_socket_emit_ack(w->socket, m, 0, on_ack, w)
+             : sio_client_socket_emit(w->socket, m);
+    sio_message_free(m);
+    free(text);
+    return rv;
+}
+
+static struct world *offline(enum sio_client_offline policy)
+{
+    struct world *w = new_world();
+    struct sio_client_options o = {
+        .transports = SIO_TRANSPORTS_POLLING,
+        .offline = policy,
+        .max_queue_bytes = 10000,
+    };
+
+    assert_true(begin(w, &o));
+    return w;
+}
+
+static void offline_events_are_kept_up_to_a_bound(void **state)
+{
+    static const char *const bodies[] = {OPEN, JOINED, NULL};
+    struct world *w = offline(SIO_OFFLINE_KEEP);
+
+    (void)state;
+    assert_int_equal(emit_text(w, "first", 4000, false), SIO_OK);
+    assert_int_equal(emit_text(w, "second", 4000, false), SIO_OK);
+    assert_int_equal(emit_text(w, "third", 4000, false), SIO_ERR_FULL);
+    assert_true(sio_client_pending(w->client) > 8000);
+    assert_int_equal(emit_text(w, "giant", 20000, false), SIO_ERR_FULL);
+    w->server.bodies = bodies;
+    run_until(w, strstr(w->server.posted, "second"));
+    assert_true(strstr(w->server.posted, "first") < strstr(w->server.posted, "second"));
+    assert_null(strstr(w->server.posted, "third"));
+    free_world(w);
+}
+
+static void offline_events_may_make_room_for_newer_ones(void **state)
+{
+    static const char *const bodies[] = {OPEN, JOINED, NULL};
+    struct world *w = offline(SIO_OFFLINE_NEWEST);
+
+    (void)state;
+    assert_int_equal(emit_text(w, "first", 4000, true), SIO_OK);
+    assert_int_equal(emit_text(w, "second", 4000, false), SIO_OK);
+    assert_int_equal(w->n_acks, 0);
+    assert_int_equal(emit_text(w, "third", 4000, false), SIO_OK);
+    assert_int_equal(w->n_acks, 1);
+    assert_int_equal(w->ack_status, SIO_ERR_FULL);
+    w->server.bodies = bodies;
+    run_until(w, strstr(w->server.posted, "third"));
+    assert_null(strstr(w->server.posted, "first"));
+    assert_non_null(strstr(w->server.posted, "second"));
+    free_world(w);
+}
+
+static void offline_events_may_be_dropped(void **state)
+{
+    struct world *w = offline(SIO_OFFLINE_DROP);
+
+    (void)state;
+    assert_int_equal(emit_text(w, "first", 1, true), SIO_ERR_CLOSED);
+    assert_int_equal(sio_client_pending(w->client), 0);
+    assert_int_equal(sio_client_on_flushed(w->client, on_flushed, w), SIO_ERR_CLOSED);
+    free_world(w);
+    assert_int_equal(w->n_acks, 0);
+}
+
+static void flushed_is_told_when_nothing_waits(void **state)
+{
+    static const char *const bodies[] = {OPEN, JOINED, NULL};
+    struct sio_client_options o = {.offline = SIO_OFFLINE_KEEP};
+    struct world *w = joined(&o, bodies);
+
+    (void)state;
+    assert_int_equal(sio_client_on_flushed(w->client, on_flushed, w), SIO_OK);
+    assert_int_equal(w->n_flushed, 0);
+    run_until(w, w->n_flushed == 1);
+    assert_int_equal(emit_text(w, "x", 50000, false), SIO_OK);
+    assert_int_equal(sio_client_on_flushed(w->client, on_flushed, w), SIO_OK);
+    run_until(w, w->n_flushed == 2);
+    assert_int_equal(sio_client_pending(w->client), 0);
+    free_world(w);
+}
+
+/* Ends. */
+
+static void on_closed(void *user)
+{
+    ((struct world *)user)->n_closed++;
+}
+
+static void close_says_goodbye(void **state)
+{
+    static const char *const bodies[] = {OPEN, JOINED, NULL};
+    struct sio_client_options o = {.offline = SIO_OFFLINE_KEEP};
+    struct world *w = joined(&o, bodies);
+
+    (void)state;
+    assert_int_equal(emit_text(w, "last-words", 1, true), SIO_OK);
+    sio_client_close(w->client, on_closed, w);
+    assert_int_equal(w->n_closed, 0);
+    run_until(w, w->n_closed);
+    assert_non_null(strstr(w->server.posted, "last-words"));
+    assert_non_null(strstr(w->server.posted, "41\x1e" "1|"));
+    assert_string_equal(w->last, "io client disconnect");
+    assert_int_equal(w->ack_status, SIO_ERR_CLOSED);
+    assert_int_equal(w->n_downs, 0);
+    free_world(w);
+    assert_int_equal(w->n_closed, 1);
+    assert_int_equal(w->n_acks, 1);
+}
+
+static void close_works_before_there_is_a_connection(void **state)
+{
+    struct world *w = offline(SIO_OFFLINE_KEEP);
+
+    (void)state;
+    sio_client_close(w->client, on_closed, w);
+    run_until(w, w->n_closed);
+    free_world(w);
+
+    w = offline(SIO_OFFLINE_KEEP);
+    run_until(w, w->server.poll); /* while the session opens */
+    sio_client_close(w->client, on_closed, w);
+    run_until(w, w->n_closed);
+    free_world(w);
+}
+
+static const char *const busy[] = {OPEN, JOINED, "42[\"x\"]", "41", "1", NULL};
+
+/* Each callback in turn is the one that ends the client. */
+static void meddle_everywhere(bool frees)
+{
+    for (unsigned nth = 1; nth <= 5; nth++) {
+        struct world *w = new_world();
+        struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING,
+                                       .reconnect_after_server_disconnect = true};
+        unsigned n = 0;
+
+        w->server.bodies = busy;
+        assert_true(begin(w, &o));
+        while (w->client && n < nth && w->server.n_gets < 5) {
+            unsigned before = w->n_joins + w->n_events + w->n_leaves + w->n_downs;
+
+            w->frees_in_callbacks = frees && n + 1 == nth;
+            w->closes_in_callbacks = !frees && n + 1 == nth;
+            net_loop_run_once(w->loop, -1);
+            n += w->n_joins + w->n_events + w->n_leaves + w->n_downs - before;
+        }
+        w->frees_in_callbacks = w->closes_in_callbacks = false;
+        for (int turn = 0; turn < 20; turn++)
+            net_loop_run_once(w->loop, 1);
+        free_world(w);
+    }
+}
+
+static void it_may_be_closed_in_any_callback(void **state)
+{
+    (void)state;
+    meddle_everywhere(false);
+}
+
+static void it_may_be_freed_in_any_callback(void **state)
+{
+    (void)state;
+    meddle_everywhere(true);
+}
+
+static void out_of_memory_is_survived(void **state)
+{
+    static const char *const bodies[] = {
+        OPEN, "42[\"early\"]\x1e" JOINED,
+        "451-[\"x\",{\"_placeholder\":true,\"num\":0}]\x1e" "bAAAA", NULL};
+
+    (void)state;
+    alloc_fail_each (n) {
+        struct world *w;
+        struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING};
+
+        alloc_fail_pause();
+        w = new_world();
+        alloc_fail_resume();
+        w->server.bodies = bodies;
+        if (begin(w, &o)) {
+            run_until(w, w->n_downs || w->n_events == 2 || w->server.n_gets == 3);
+            if (w->n_joins)
+                (void)emit_text(w, "x", 5000, true);
+            for (int turn = 0; turn < 5; turn++)
+                net_loop_run_once(w->loop, 0);
+        }
+        free_world(w);
+    }
+}
+
+static void options_are_checked(void **state)
+{
+    static const struct hostile urls[] = {
+        {NULL, "no URL"},
+        {"rtsp://x.test/", "must begin with http"},
+        {"http://user:secret@x.test/", "user name"},
+        {"http://x.test/path", "end behind the host"},
+        {"http://x.test/?q", "end behind the host"},
+        {"nonsense", ""},
+    };
+    static const char *const bad_fields[] = {"A: b\r\nC: d", NULL};
+    struct net_loop *loop = net_loop_new(NULL, NULL);
+    struct sio_client_options o = {0};
+    struct sio_diag diag;
+
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(urls); i++) {
+        o.url = urls[i].says;
+        assert_null(sio_client_new(loop, &o, &diag));
+        assert_non_null(strstr(diag.text, urls[i].why));
+        assert_null(strstr(diag.text, "secret"));
+    }
+    o.url = "http://x.test";
+    o.path = "no-slash";
+    assert_null(sio_client_new(loop, &o, &diag));
+    o.path = NULL;
+    o.query = "a b";
+    assert_null(sio_client_new(loop, &o, &diag));
+    o.query = NULL;
+    o.extra_fields = bad_fields;
+    assert_null(sio_client_new(loop, &o, &diag));
+    net_loop_free(loop);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(replies_that_are_no_open_packet_end_the_attempt),
+        cmocka_unit_test(endless_replies_are_bounded),
+        cmocka_unit_test(packets_that_break_the_protocol_end_the_connection),
+        cmocka_unit_test(deep_json_is_refused),
+        cmocka_unit_test(handshakes_of_websocket_are_checked),
+        cmocka_unit_test(frames_that_break_the_protocol_end_the_connection),
+        cmocka_unit_test(late_and_unknown_packets_are_ignored),
+        cmocka_unit_test(a_ping_is_answered_before_what_waits),
+        cmocka_unit_test(the_delay_doubles_to_its_bound),
+        cmocka_unit_test(the_client_comes_back_and_joins_again),
+        cmocka_unit_test(silence_ends_the_connection),
+        cmocka_unit_test(a_server_that_never_answers_connect_is_left),
+        cmocka_unit_test(a_server_that_never_answers_at_all_is_left),
+        cmocka_unit_test(after_a_disconnect_packet_it_stays_out_unless_asked),
+        cmocka_unit_test(after_a_disconnect_packet_or_a_refusal_it_tries_again_if_asked),
+        cmocka_unit_test(offline_events_are_kept_up_to_a_bound),
+        cmocka_unit_test(offline_events_may_make_room_for_newer_ones),
+        cmocka_unit_test(offline_events_may_be_dropped),
+        cmocka_unit_test(flushed_is_told_when_nothing_waits),
+        cmocka_unit_test(close_says_goodbye),
+        cmocka_unit_test(close_works_before_there_is_a_connection),
+        cmocka_unit_test(it_may_be_closed_in_any_callback),
+        cmocka_unit_test(it_may_be_freed_in_any_callback),
+        cmocka_unit_test(out_of_memory_is_survived),
+        cmocka_unit_test(options_are_checked),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
