@@ -1,6 +1,10 @@
 #!/usr/bin/env node
 // The JavaScript client, version 4, over polling only, WebSocket only, and with upgrade.
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join as joinPath } from 'node:path';
 import { io } from 'socket.io-client';
 import { assert, joinWs, run, soon, startServer, test } from './lib.mjs';
 
@@ -14,7 +18,7 @@ const TRANSPORTS = {
 };
 
 function dial(transports, nsp = '/', options = {}) {
-  return io(`http://127.0.0.1:${options.port ?? port}${nsp}`,
+  return io(`${options.scheme ?? 'http'}://127.0.0.1:${options.port ?? port}${nsp}`,
     { transports, forceNew: true, reconnection: false, ...options });
 }
 
@@ -196,6 +200,23 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
     second.disconnect();
   });
 }
+
+test('all of it works over TLS', async () => {
+  const dir = mkdtempSync(joinPath(tmpdir(), 'conformance-'));
+  const [key, cert] = ['key.pem', 'cert.pem'].map((name) => joinPath(dir, name));
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+    '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1',
+    '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  const secure = await startServer('--tls-cert', cert, '--tls-key', key);
+  const ca = readFileSync(cert);
+  rmSync(dir, { recursive: true });
+  for (const transports of Object.values(TRANSPORTS)) {
+    const socket = await join(transports, '/', { port: secure.port, scheme: 'https', ca });
+    const large = Buffer.alloc(300000, 1);
+    assert.deepEqual(await socket.timeout(5000).emitWithAck('message-with-ack', large), large);
+    socket.disconnect();
+  }
+});
 
 test('the end of the server ends the clients', async () => {
   const short = await startServer();
