@@ -97,8 +97,8 @@ static void tell_abort(struct http_request *r, int status)
 {
     r->out = HTTP_OUT_DONE;
     r->abort_status = status;
-    if (r->told && r->route->handler->on_abort)
-        r->route->handler->on_abort(r, r->route->user);
+    if (r->told && r->handler->on_abort)
+        r->handler->on_abort(r, r->user);
 }
 
 /* The server answers in the handler's place. */
@@ -116,8 +116,8 @@ static void expect_body(struct http_request *r)
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     const struct sio_slice slice = {NULL, (const uint8_t *)go_on, sizeof(go_on) - 1};
 
-    wbuf_init(&r->body, r->route->handler->max_body);
-    if (h->content_length > r->route->handler->max_body) {
+    wbuf_init(&r->body, r->handler->max_body);
+    if (h->content_length > r->handler->max_body) {
         answer_instead(r, 413);
         return;
     }
@@ -132,7 +132,6 @@ static void expect_body(struct http_request *r)
 
 static void head_complete(struct http_request *r)
 {
-    const struct http_handler *handler;
     int status;
 
     r->head_done = true;
@@ -144,10 +143,9 @@ static void head_complete(struct http_request *r)
     }
     if (r->out != HTTP_OUT_WAITING)
         return;
-    handler = r->route->handler;
-    if (handler->on_head) {
+    if (r->handler->on_head) {
         r->told = true;
-        handler->on_head(r, r->route->user);
+        r->handler->on_head(r, r->user);
     }
     if (r->c->conn && r->out == HTTP_OUT_WAITING)
         expect_body(r);
@@ -155,13 +153,11 @@ static void head_complete(struct http_request *r)
 
 static void message_complete(struct http_request *r)
 {
-    const struct http_route *route = r->route;
-
     r->in_done = true;
     if (r->out != HTTP_OUT_WAITING)
         return;
     r->told = true;
-    route->handler->on_request(r, route->user);
+    r->handler->on_request(r, r->user);
 }
 
 static void input_failed(struct http_request *r)
@@ -181,8 +177,10 @@ static bool read_on(struct http_conn *c)
     size_t used;
     enum http_parser_step step = http_parser_feed(r->parser, c->in, c->in_len, &used);
 
-    c->in += used;
-    c->in_len -= used;
+    if (used > 0) { /* else in may be NULL */
+        c->in += used;
+        c->in_len -= used;
+    }
     switch (step) {
     case HTTP_PARSER_MORE: return false;
     case HTTP_PARSER_HEAD: head_complete(r); break;

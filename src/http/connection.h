@@ -72,7 +72,8 @@ struct http_scratch {
 struct http_request {
     struct http_conn *c;
     struct http_parser *parser;
-    const struct http_route *route; /* NULL: the server answers by itself */
+    const struct http_handler *handler; /* NULL: the server answers by itself */
+    void *user;                         /* the handler's */
     const struct http_cors *cors;
     void *data;
     enum http_method method;

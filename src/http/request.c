@@ -133,7 +133,8 @@ int http_request_locate(struct http_request *r)
         answer_method(r, match.methods);
         return 0;
     }
-    r->route = match.route;
+    r->handler = match.route->handler;
+    r->user = match.route->user;
     return decode_params(r, &match);
 }
 
