@@ -520,8 +520,10 @@ static void keep_picture(struct hub *hub, const struct arrival *a,
                    HUB_SNAPSHOT_LIFETIME_S);
     if (rv < 0 && log_limit(&hub->limit_full, net_loop_now_ms(hub->loop), 1))
         log_warn(hub->log, "ip=%s not stored: %s", a->ip, sio_strerror(rv));
+    hub->picture_ms = net_loop_now_ms(hub->loop);
+    hub->trimmed = false;
     hub_registry_drop_jpeg(c);
-    hub_registry_heard(c, a->nuc, true, net_loop_now_ms(hub->loop));
+    hub_registry_heard(c, a->nuc, true, hub->picture_ms);
     emit_update(hub, value, c->id);
 }
 

@@ -12,6 +12,7 @@
 #include "net/tls.h"
 
 #define TICK_MS             1000
+#define IDLE_MS             60000
 #define PREFLIGHT_MAX_AGE_S 86400
 
 /* Below the state directory; each is made at start where it is missing. */
@@ -45,6 +46,11 @@ static void on_tick(struct net_timer *timer, void *user)
     struct hub *hub = user;
 
     hub_events_ask(hub);
+    /* While pictures come, their memory is used again at once. */
+    if (!hub->trimmed && net_loop_now_ms(hub->loop) - hub->picture_ms > IDLE_MS) {
+        hub->trimmed = true;
+        mem_trim();
+    }
     net_timer_start(timer, TICK_MS);
 }
 

@@ -27,6 +27,8 @@ struct hub {
     struct store *store;
     struct hub_registry registry;
     struct net_timer tick; /* asks silent agents */
+    uint64_t picture_ms;   /* when the last one came */
+    bool trimmed;          /* since then */
     bool open;             /* no token is configured: agents need none */
     int port;
     char boot[21];               /* makes ETags of two runs differ */
