@@ -12,12 +12,14 @@
 #define ENV_FILE        ".env"
 #define MAX_CAMERAS     256
 #define NAME_MAX_BYTES  128
+#define TOKEN_MAX_BYTES 1024
 #define INTERVAL_MIN_MS 200
 #define INTERVAL_MAX_MS (24 * 60 * 60 * 1000)
 
 enum key {
     KEY_SERVER,
     KEY_NUC_ID,
+    KEY_TOKEN,
     KEY_CAMERAS,
     KEY_USER,
     KEY_PASSWORD,
@@ -35,6 +37,7 @@ static const struct {
 } keys[N_KEYS] = {
     [KEY_SERVER] = {"SERVER_URL", "--server"},
     [KEY_NUC_ID] = {"NUC_ID", "--nuc-id"},
+    [KEY_TOKEN] = {"NUCHUB_TOKEN", NULL},
     [KEY_CAMERAS] = {"CAMARAS_IPS", "--cameras"},
     [KEY_USER] = {"USUARIO_CAMARAS", NULL},
     [KEY_PASSWORD] = {"CONTRASENA_CAMARAS", NULL},
@@ -81,7 +84,9 @@ const char *agent_config_usage(void)
            "The name on the right is the environment variable.  Only there, or in the\n"
            ".env file, are USUARIO_CAMARAS and CONTRASENA_CAMARAS, the login of "
            "cameras\n"
-           "that name none: a command line can be seen by every user of the machine.\n";
+           "that name none, and NUCHUB_TOKEN, which the hub may ask for: a command "
+           "line\n"
+           "can be seen by every user of the machine.\n";
 }
 
 static void free_secret(char *s)
@@ -297,8 +302,12 @@ static int apply_texts(struct agent_config *c, struct reader *r)
                             "SERVER_URL is not set: the address of the hub");
     if (nuc->text && (!nuc->text[0] || strlen(nuc->text) > NAME_MAX_BYTES))
         return wrong(r, KEY_NUC_ID, "must have 1 to 128 bytes");
+    if (r->values[KEY_TOKEN].text &&
+        strlen(r->values[KEY_TOKEN].text) > TOKEN_MAX_BYTES)
+        return wrong(r, KEY_TOKEN, "must have at most 1024 bytes");
     c->server_url = take_text(r, KEY_SERVER, NULL);
     c->nuc_id = take_text(r, KEY_NUC_ID, "nuc_sede1");
+    c->token = take_text(r, KEY_TOKEN, NULL);
     c->ca_file = take_text(r, KEY_CA_FILE, NULL);
     c->password = take_text(r, KEY_PASSWORD, "");
     /* Without a password no login is sent: a refused one counts against the account. */
@@ -417,6 +426,7 @@ void agent_config_fini(struct agent_config *c)
     mem_free(c->nuc_id);
     mem_free(c->ca_file);
     mem_free(c->user);
+    free_secret(c->token);
     free_secret(c->password);
     *c = (struct agent_config){0};
 }

@@ -29,6 +29,7 @@ struct agent_config {
     enum agent_mode mode;
     char *server_url;
     char *nuc_id;
+    char *token;    /* that the hub asks for; or NULL; wiped when freed */
     char *user;     /* of cameras that name none; "" for none */
     char *password; /* wiped when freed */
     char *ca_file;  /* or NULL */

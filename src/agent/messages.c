@@ -129,13 +129,15 @@ struct sio_message *agent_message_snapshot(const char *nuc_id, const char *id,
     return m;
 }
 
-struct sio_buf *agent_message_auth(const char *nuc_id)
+struct sio_buf *agent_message_auth(const char *nuc_id, const char *token)
 {
     struct sio_buf *b;
     struct wbuf w;
 
     wbuf_init(&w, TEXT_MAX_BYTES);
     add_name(&w, "{\"nuc_id\":", nuc_id);
+    if (token && token[0])
+        add_name(&w, ",\"token\":", token);
     wbuf_add_byte(&w, '}');
     b = wbuf_take(&w);
     wbuf_fini(&w);

@@ -28,8 +28,8 @@ struct sio_message *agent_message_error(const char *nuc_id, const char *id,
 /* ["pong",{"nuc_id","timestamp"}] */
 struct sio_message *agent_message_pong(const char *nuc_id, int64_t wall_us);
 
-/* {"nuc_id":...}, for the CONNECT packet.  Owned by the caller. */
-struct sio_buf *agent_message_auth(const char *nuc_id);
+/* {"nuc_id","token"}, for the CONNECT packet; token may be NULL.  Owned by the caller. */
+struct sio_buf *agent_message_auth(const char *nuc_id, const char *token);
 
 /*
  * The largest JPEG whose snapshot message has at most max_payload bytes.  max_payload 0

@@ -557,7 +557,7 @@ struct agent_uplink *agent_uplink_new(struct net_loop *loop,
     list_init(&u->channels);
     list_init(&u->ready);
     u->logins = agent_logins_new();
-    u->auth = agent_message_auth(config->nuc_id);
+    u->auth = agent_message_auth(config->nuc_id, config->token);
     u->hub = mem_strndup(config->server_url, strlen(config->server_url));
     if (!u->logins || !u->auth || !u->hub) {
         sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");

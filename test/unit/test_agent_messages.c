@@ -76,13 +76,26 @@ static void events_are_those_of_the_agents_in_the_field(void **state)
 
 static void a_strange_name_is_still_json(void **state)
 {
-    struct sio_buf *auth = agent_message_auth("a\"\\\n\xc3\xb1");
+    struct sio_buf *auth = agent_message_auth("a\"\\\n\xc3\xb1", "");
 
     (void)state;
     assert_non_null(auth);
     assert_int_equal(sio_buf_len(auth),
                      strlen("{\"nuc_id\":\"a\\\"\\\\\\n\xc3\xb1\"}"));
     assert_memory_equal(sio_buf_data(auth), "{\"nuc_id\":\"a\\\"\\\\\\n\xc3\xb1\"}",
+                        sio_buf_len(auth));
+    sio_buf_unref(auth);
+}
+
+static void the_token_goes_with_the_name(void **state)
+{
+    struct sio_buf *auth = agent_message_auth("a", "s\"");
+
+    (void)state;
+    assert_non_null(auth);
+    assert_int_equal(sio_buf_len(auth),
+                     strlen("{\"nuc_id\":\"a\",\"token\":\"s\\\"\"}"));
+    assert_memory_equal(sio_buf_data(auth), "{\"nuc_id\":\"a\",\"token\":\"s\\\"\"}",
                         sio_buf_len(auth));
     sio_buf_unref(auth);
 }
@@ -126,6 +139,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_are_those_of_the_agents_in_the_field),
         cmocka_unit_test(a_strange_name_is_still_json),
+        cmocka_unit_test(the_token_goes_with_the_name),
         cmocka_unit_test(the_largest_picture_fits_the_hubs_limit),
     };
 
