@@ -10,9 +10,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define CLOSE_MS    2000
-#define TARGET_MAX  16384
-#define FIELDS_MAX  65536
+#define CLOSE_MS   2000
+#define TARGET_MAX 16384
+#define FIELDS_MAX 65536
 
 /* What a request needs. */
 
@@ -26,8 +26,8 @@ static char *encode_sid(struct sio_str sid)
     for (size_t i = 0; out && i < sid.len; i++) {
         unsigned char c = (unsigned char)sid.ptr[i];
 
-        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-            c == '-' || c == '_' || c == '.' || c == '~') {
+        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+            (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.' || c == '~') {
             *p++ = (char)c;
         } else {
             *p++ = '%';
@@ -113,7 +113,8 @@ void eio_client_refused(struct eio_client *c, const char *what,
     struct sio_str location;
     size_t i = 0;
 
-    if (reply->status / 100 == 3 && http_head_find(reply->head, "location", &i, &location))
+    if (reply->status / 100 == 3 &&
+        http_head_find(reply->head, "location", &i, &location))
         eio_client_fail(c, SIO_ERR_REFUSED, "transport error",
                         "%s: the server redirects to %.*s, which is not followed", what,
                         location.len > 120 ? 120 : (int)location.len, location.ptr);
@@ -139,7 +140,8 @@ static void drop_transports(struct eio_client *c)
     c->probe = EIO_CLIENT_NO_PROBE;
 }
 
-void eio_client_end(struct eio_client *c, int error, const char *reason, const char *why)
+void eio_client_end(struct eio_client *c, int error, const char *reason,
+                    const char *why)
 {
     if (c->state == EIO_CLIENT_CLOSED)
         return;
@@ -150,8 +152,8 @@ void eio_client_end(struct eio_client *c, int error, const char *reason, const c
         drop_transports(c);
 }
 
-void eio_client_fail(struct eio_client *c, int error, const char *reason, const char *fmt,
-                     ...)
+void eio_client_fail(struct eio_client *c, int error, const char *reason,
+                     const char *fmt, ...)
 {
     char why[256];
     va_list ap;
@@ -205,8 +207,7 @@ static void on_watch(struct net_timer *timer, void *user)
     case EIO_CLIENT_CLOSING:
         eio_client_end(c, SIO_OK, "io client disconnect", "closed");
         break;
-    case EIO_CLIENT_CLOSED:
-        break;
+    case EIO_CLIENT_CLOSED: break;
     }
 }
 
@@ -281,24 +282,19 @@ void eio_client_packet(struct eio_client *c, const struct eio_packet *p,
         return;
     }
     switch (p->type) {
-    case EIO_PACKET_OPEN:
-        on_open_packet(c, p);
-        break;
+    case EIO_PACKET_OPEN: on_open_packet(c, p); break;
     case EIO_PACKET_CLOSE:
         eio_client_end(c, SIO_ERR_CLOSED, "transport close",
                        "the server closed the session");
         break;
-    case EIO_PACKET_PING:
-        on_ping(c);
-        break;
+    case EIO_PACKET_PING: on_ping(c); break;
     case EIO_PACKET_MESSAGE:
         if (c->state == EIO_CLIENT_OPEN)
             on_message(c, p, msg);
         break;
     case EIO_PACKET_PONG: /* nobody asked; harmless */
     case EIO_PACKET_UPGRADE:
-    case EIO_PACKET_NOOP:
-        break;
+    case EIO_PACKET_NOOP: break;
     }
 }
 
@@ -357,7 +353,8 @@ void eio_client_close(struct eio_client *c)
     eio_client_wake(c);
 }
 
-void eio_client_abort(struct eio_client *c, int error, const char *reason, const char *why)
+void eio_client_abort(struct eio_client *c, int error, const char *reason,
+                      const char *why)
 {
     eio_client_end(c, error, reason, why);
 }

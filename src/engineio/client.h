@@ -25,12 +25,12 @@ enum eio_client_transports {
 struct eio_client_options {
     const char *host;
     uint16_t port;
-    struct net_tls *tls;  /* NULL: plain; a reference is taken */
-    const char *path;     /* begins and ends with '/' */
-    const char *query;    /* encoded, without '?', or NULL */
+    struct net_tls *tls;   /* NULL: plain; a reference is taken */
+    const char *path;      /* begins and ends with '/' */
+    const char *query;     /* encoded, without '?', or NULL */
     struct sio_str fields; /* "Name: value\r\n..." */
     enum eio_client_transports transports;
-    size_t max_message;          /* bytes taken from the server in one message or reply */
+    size_t max_message; /* bytes taken from the server in one message or reply */
     uint32_t connect_timeout_ms; /* until on_open */
 };
 
@@ -38,7 +38,8 @@ struct eio_client_ops {
     void (*on_open)(struct eio_client *c, void *user);
 
     /* A message.  Hold the slice to keep it. */
-    void (*on_message)(struct eio_client *c, bool text, struct sio_slice msg, void *user);
+    void (*on_message)(struct eio_client *c, bool text, struct sio_slice msg,
+                       void *user);
 
     /* Everything that was sent is handed to the kernel (polling: answered). */
     void (*on_flushed)(struct eio_client *c, void *user);
@@ -48,8 +49,8 @@ struct eio_client_ops {
      * net_conn_ops.on_close and SIO_ERR_PROTOCOL, _PARSE, _TOO_BIG.  reason: as Socket.IO calls
      * it ("transport close", "ping timeout", ...); why: a sentence for an operator.
      */
-    void (*on_close)(struct eio_client *c, int error, const char *reason, const char *why,
-                     void *user);
+    void (*on_close)(struct eio_client *c, int error, const char *reason,
+                     const char *why, void *user);
 };
 
 /* Begins to connect; callbacks come later.  NULL: out of memory. */

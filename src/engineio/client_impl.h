@@ -35,7 +35,7 @@ struct eio_client {
     struct net_loop *loop;
     const struct eio_client_ops *ops;
     void *user;
-    struct net_task work; /* sends the queue; once freed: reap */
+    struct net_task work;   /* sends the queue; once freed: reap */
     struct net_timer watch; /* connecting, heartbeat, closing */
     struct net_timer probe_timer;
 
@@ -72,10 +72,11 @@ struct eio_client {
 /* client.c */
 
 /* Ends c: transports go, on_close is called.  c is valid until the end of the turn. */
-void eio_client_end(struct eio_client *c, int error, const char *reason, const char *why);
+void eio_client_end(struct eio_client *c, int error, const char *reason,
+                    const char *why);
 /* The same with a formatted sentence. */
-void eio_client_fail(struct eio_client *c, int error, const char *reason, const char *fmt,
-                     ...) SIOC_PRINTF(4, 5);
+void eio_client_fail(struct eio_client *c, int error, const char *reason,
+                     const char *fmt, ...) SIOC_PRINTF(4, 5);
 /* A packet of the transport in charge; msg holds its bytes. */
 void eio_client_packet(struct eio_client *c, const struct eio_packet *p,
                        struct sio_slice msg);

@@ -89,7 +89,8 @@ static int collect(struct eio_client *c, struct payload *p)
         return SIO_ERR_NOMEM;
     while (rv > 0 && (msg = eio_queue_walk(&c->queue, &it, &part)))
         for (; rv > 0 && part < msg->n_parts; part++)
-            rv = p->n_packets < EIO_PAYLOAD_MAX_PACKETS ? add_part(p, msg, part, max) : 0;
+            rv = p->n_packets < EIO_PAYLOAD_MAX_PACKETS ? add_part(p, msg, part, max)
+                                                        : 0;
     if (rv < 0)
         return rv;
     if (rv > 0 && c->state == EIO_CLIENT_CLOSING &&
@@ -205,7 +206,8 @@ static void on_payload(struct eio_client *c, struct sio_slice body)
             return;
     }
     if (rv < 0)
-        eio_client_end(c, rv, "parse error", "a poll brought a packet that is not valid");
+        eio_client_end(c, rv, "parse error",
+                       "a poll brought a packet that is not valid");
 }
 
 static void on_polled(struct http_client *http, const struct http_client_reply *reply,

@@ -2,7 +2,6 @@
 
 #include "engineio/client_impl.h"
 
-
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -91,7 +90,8 @@ void eio_client_websocket_flush(struct eio_client *c)
 
     if (!c->ws)
         return;
-    while (ws_pending(c->ws) < HIGH_BYTES && (msg = eio_queue_front(&c->queue, &part))) {
+    while (ws_pending(c->ws) < HIGH_BYTES &&
+           (msg = eio_queue_front(&c->queue, &part))) {
         if (send_part(c, msg, part) < 0) {
             eio_client_end(c, SIO_ERR_NOMEM, "transport error", "out of memory");
             return;
@@ -231,7 +231,8 @@ static const char *check_reply(struct eio_client *c, const struct http_head *hea
         return "WebSocket handshake: the reply changes to another protocol";
     if (ws_accept_key(sio_str_from(c->ws_key), accept) < 0)
         return "out of memory";
-    if (!http_head_find(head, "sec-websocket-accept", &i, &v) || !str_eq_cstr(v, accept))
+    if (!http_head_find(head, "sec-websocket-accept", &i, &v) ||
+        !str_eq_cstr(v, accept))
         return "WebSocket handshake: the reply's key is wrong";
     i = 0;
     if (http_head_find(head, "sec-websocket-extensions", &i, &v))
@@ -275,8 +276,9 @@ static bool is_final(int error)
            error == SIO_ERR_NOMEM;
 }
 
-static void on_handshake(struct http_client *http, const struct http_client_reply *reply,
-                         int error, const char *why, void *user)
+static void on_handshake(struct http_client *http,
+                         const struct http_client_reply *reply, int error,
+                         const char *why, void *user)
 {
     struct eio_client *c = user;
     const char *wrong = NULL;

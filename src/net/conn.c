@@ -17,10 +17,10 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
-#define CONN_HIGH (256 * 1024)
-#define CONN_LOW (64 * 1024)
-#define CONN_MAX_IOV 64
-#define CONN_FLUSH_MS 30000
+#define CONN_HIGH         (256 * 1024)
+#define CONN_LOW          (64 * 1024)
+#define CONN_MAX_IOV      64
+#define CONN_FLUSH_MS     30000
 #define CONN_HANDSHAKE_MS 10000
 
 static void on_events(struct net_io *io, uint32_t events);
@@ -98,15 +98,16 @@ static size_t queue_iov(const struct conn_queue *q, struct iovec *iov, size_t ma
     for (size_t i = 0; i < n; i++) {
         const struct sio_slice *s = &q->v[q->head + i];
 
-        iov[i] = (struct iovec){.iov_base = (void *)(uintptr_t)s->ptr, .iov_len = s->len};
+        iov[i] =
+            (struct iovec){.iov_base = (void *)(uintptr_t)s->ptr, .iov_len = s->len};
         *total += s->len;
     }
     return n;
 }
 
 /* The next bytes of the queue in one piece, at most max; copied to scratch if need be. */
-static const uint8_t *queue_piece(const struct conn_queue *q, uint8_t *scratch, size_t max,
-                                  size_t *len)
+static const uint8_t *queue_piece(const struct conn_queue *q, uint8_t *scratch,
+                                  size_t max, size_t *len)
 {
     const struct sio_slice *s = &q->v[q->head];
     size_t n = 0;
@@ -263,7 +264,8 @@ static void fail_errno(struct net_conn *c, const char *what, int err)
 {
     int error = SIO_ERR_IO;
 
-    if (c->state == CONN_LINGER) { /* all was sent: how the peer ends is its own affair */
+    if (c->state ==
+        CONN_LINGER) { /* all was sent: how the peer ends is its own affair */
         conn_finish(c, SIO_OK);
         return;
     }
@@ -283,15 +285,11 @@ static void on_timer(struct net_timer *timer, void *user)
     case CONN_HANDSHAKE:
         conn_fail(c, SIO_ERR_TIMEOUT, "TLS handshake: no answer in time");
         break;
-    case CONN_LINGER:
-        conn_finish(c, SIO_OK);
-        break;
+    case CONN_LINGER: conn_finish(c, SIO_OK); break;
     case CONN_DIALING:
     case CONN_OPEN:
     case CONN_FLUSHING:
-    case CONN_CLOSED:
-        conn_fail(c, SIO_ERR_TIMEOUT, "deadline passed");
-        break;
+    case CONN_CLOSED: conn_fail(c, SIO_ERR_TIMEOUT, "deadline passed"); break;
     }
 }
 
@@ -414,8 +412,8 @@ static void write_tls(struct net_conn *c)
     while (c->out.n && !c->blocked) {
         while (c->out.n && tls_session_has_room(c->tls)) {
             size_t len;
-            const uint8_t *p = queue_piece(&c->out, scratch->plain, LOOP_TLS_PLAIN_SIZE,
-                                           &len);
+            const uint8_t *p =
+                queue_piece(&c->out, scratch->plain, LOOP_TLS_PLAIN_SIZE, &len);
 
             if (tls_session_write(c->tls, p, len) < 0) {
                 scratch->out_len = 0;
@@ -505,16 +503,11 @@ static void on_peer_end(struct net_conn *c)
     case CONN_HANDSHAKE:
         conn_fail(c, SIO_ERR_TLS, "TLS handshake: the peer closed the connection");
         return;
-    case CONN_OPEN:
-        tell_eof(c);
-        break;
-    case CONN_LINGER:
-        conn_finish(c, SIO_OK);
-        return;
+    case CONN_OPEN: tell_eof(c); break;
+    case CONN_LINGER: conn_finish(c, SIO_OK); return;
     case CONN_DIALING:
     case CONN_FLUSHING:
-    case CONN_CLOSED:
-        break;
+    case CONN_CLOSED: break;
     }
     update_events(c);
 }

@@ -8,8 +8,8 @@
 #ifndef NET_CONN_H
 #define NET_CONN_H
 
-#include <stdbool.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 
 #include <sioc/bytes.h>
@@ -71,11 +71,11 @@ struct net_conn_ops {
 };
 
 struct net_connect_options {
-    const char *host;    /* name or address */
+    const char *host; /* name or address */
     uint16_t port;
-    struct net_tls *tls; /* NULL: plain; a reference is taken */
+    struct net_tls *tls;  /* NULL: plain; a reference is taken */
     const char *tls_name; /* SNI and the name to verify; NULL: host */
-    uint32_t timeout_ms; /* until on_open; 0: 10 s */
+    uint32_t timeout_ms;  /* until on_open; 0: 10 s */
 };
 
 /*

@@ -34,9 +34,9 @@ struct net_conn {
     struct net_loop *loop;
     const struct net_conn_ops *ops;
     void *user;
-    struct list all;       /* loop->conns */
-    struct net_task work;  /* flush; once closed: reap */
-    struct net_task ready; /* drain, held input */
+    struct list all;        /* loop->conns */
+    struct net_task work;   /* flush; once closed: reap */
+    struct net_task ready;  /* drain, held input */
     struct net_timer timer; /* the phase's or the owner's deadline */
 
     enum conn_state state;

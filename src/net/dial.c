@@ -19,7 +19,7 @@
 #include "base/mem.h"
 #include "net/resolve.h"
 
-#define DIAL_TIMEOUT_MS 10000
+#define DIAL_TIMEOUT_MS   10000
 #define DIAL_MIN_SHARE_MS 250
 
 struct conn_dial {
@@ -54,15 +54,11 @@ void conn_dial_free(struct conn_dial *d)
 static int error_of(int err)
 {
     switch (err) {
-    case ECONNREFUSED:
-        return SIO_ERR_REFUSED;
-    case ETIMEDOUT:
-        return SIO_ERR_TIMEOUT;
+    case ECONNREFUSED: return SIO_ERR_REFUSED;
+    case ETIMEDOUT: return SIO_ERR_TIMEOUT;
     case ENOMEM:
-    case ENOBUFS:
-        return SIO_ERR_NOMEM;
-    default:
-        return SIO_ERR_IO;
+    case ENOBUFS: return SIO_ERR_NOMEM;
+    default: return SIO_ERR_IO;
     }
 }
 
@@ -99,7 +95,8 @@ static void on_total_timeout(struct net_timer *timer, void *user)
     if (d->lookup)
         conn_fail(c, SIO_ERR_TIMEOUT, "looking up %s: no answer in time", d->host);
     else if (c->state == CONN_HANDSHAKE)
-        conn_fail(c, SIO_ERR_TIMEOUT, "TLS handshake with %s: no answer in time", d->host);
+        conn_fail(c, SIO_ERR_TIMEOUT, "TLS handshake with %s: no answer in time",
+                  d->host);
     else
         conn_fail(c, SIO_ERR_TIMEOUT, "connecting to %s: no answer in time", d->host);
 }
@@ -119,7 +116,8 @@ static int connect_peer(struct conn_dial *d)
     struct net_conn *c = d->conn;
     int one = 1;
 
-    c->io.fd = socket(c->peer.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    c->io.fd =
+        socket(c->peer.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (c->io.fd < 0)
         return errno;
     setsockopt(c->io.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -198,7 +196,8 @@ static void on_start(struct net_task *task)
         conn_fail(d->conn, SIO_ERR_RESOLVE, "looking up %s: too many lookups", d->host);
 }
 
-static struct conn_dial *dial_new(struct net_conn *c, const struct net_connect_options *o)
+static struct conn_dial *dial_new(struct net_conn *c,
+                                  const struct net_connect_options *o)
 {
     struct conn_dial *d = mem_new(struct conn_dial);
 
@@ -211,8 +210,8 @@ static struct conn_dial *dial_new(struct net_conn *c, const struct net_connect_o
     net_timer_init(&d->total, c->loop, on_total_timeout, d);
     net_timer_init(&d->attempt, c->loop, on_attempt_timeout, d);
     d->host = mem_strndup(o->host, strlen(o->host));
-    if (!d->host
-        || net_timer_start(&d->total, o->timeout_ms ? o->timeout_ms : DIAL_TIMEOUT_MS) < 0) {
+    if (!d->host || net_timer_start(&d->total, o->timeout_ms ? o->timeout_ms
+                                                             : DIAL_TIMEOUT_MS) < 0) {
         conn_dial_free(d);
         return NULL;
     }

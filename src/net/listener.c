@@ -15,10 +15,10 @@
 #include "net/conn_impl.h"
 
 #define LISTENER_MAX_CONNS 65536
-#define LISTENER_PER_TURN 64
-#define LISTENER_BACKLOG 4096
-#define LISTENER_REST_MS 100
-#define LISTENER_WARNINGS 1 /* a minute */
+#define LISTENER_PER_TURN  64
+#define LISTENER_BACKLOG   4096
+#define LISTENER_REST_MS   100
+#define LISTENER_WARNINGS  1 /* a minute */
 
 struct net_listener {
     struct net_io io; /* fd -1: stopped */
@@ -120,23 +120,20 @@ static bool accept_one(struct net_listener *l)
 {
     struct sockaddr_storage sa;
     socklen_t len = sizeof(sa);
-    int fd = accept4(l->io.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd =
+        accept4(l->io.fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd >= 0) {
         add_conn(l, fd, (struct sockaddr *)&sa, len);
         return true;
     }
     switch (errno) {
-    case EAGAIN:
-        return false;
+    case EAGAIN: return false;
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
-    case ENOMEM:
-        rest(l, errno);
-        return false;
-    default: /* that connection has gone (accept(2), "Error handling") */
-        return true;
+    case ENOMEM: rest(l, errno); return false;
+    default: /* that connection has gone (accept(2), "Error handling") */ return true;
     }
 }
 
@@ -201,8 +198,8 @@ static int open_socket(const struct net_listen_options *o, struct sio_diag *diag
         fd = listen_fd(&a, false);
     }
     if (fd < 0)
-        sio_diag_errno(diag, SIO_ERR_IO, "listen on %s port %u", o->host ? o->host : "*",
-                       (unsigned)o->port);
+        sio_diag_errno(diag, SIO_ERR_IO, "listen on %s port %u",
+                       o->host ? o->host : "*", (unsigned)o->port);
     return fd;
 }
 

@@ -9,7 +9,8 @@
 struct net_listener;
 
 struct net_listen_options {
-    const char *host;    /* address; NULL: all, IPv6 and IPv4 (IPv4 alone where there is no IPv6) */
+    const char *
+        host; /* address; NULL: all, IPv6 and IPv4 (IPv4 alone where there is no IPv6) */
     uint16_t port;       /* 0: the kernel chooses */
     struct net_tls *tls; /* NULL: plain; a reference is taken */
     uint32_t max_conns;  /* accepting pauses above it; 0: 65536 */

@@ -16,8 +16,8 @@
 #include "base/mem.h"
 #include "net/conn_impl.h"
 
-#define NS_PER_S UINT64_C(1000000000)
-#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S      UINT64_C(1000000000)
+#define NS_PER_MS     UINT64_C(1000000)
 #define DATE_EVERY_NS (NS_PER_S / 4)
 
 /* Descriptors. */
@@ -204,8 +204,8 @@ int net_loop_signals(struct net_loop *loop, const int *signals, size_t n,
 /* True if the next turn has something to do without any event. */
 static bool has_work(const struct net_loop *loop)
 {
-    return !list_empty(&loop->ready) || !list_empty(&loop->tasks)
-           || !list_empty(&loop->flush) || !list_empty(&loop->reap);
+    return !list_empty(&loop->ready) || !list_empty(&loop->tasks) ||
+           !list_empty(&loop->flush) || !list_empty(&loop->reap);
 }
 
 static int wait_ms(const struct net_loop *loop, int timeout_ms)
@@ -424,7 +424,8 @@ static void init_fields(struct net_loop *loop, const struct net_loop_options *op
     }
 }
 
-struct net_loop *net_loop_new(const struct net_loop_options *opts, struct sio_diag *diag)
+struct net_loop *net_loop_new(const struct net_loop_options *opts,
+                              struct sio_diag *diag)
 {
     struct net_loop *loop = mem_new(struct net_loop);
 

@@ -10,13 +10,13 @@
 #include "base/clock.h"
 #include "net/loop.h"
 
-#define LOOP_MAX_EVENTS 256
+#define LOOP_MAX_EVENTS     256
 #define LOOP_MAX_HANDSHAKES 8 /* begun per turn */
 
 /* Ciphertext read at once: with one record that was cut off it fits the loop's buffer. */
-#define LOOP_TLS_IN_SIZE (96 * 1024)
-#define LOOP_TLS_OUT_SIZE (128 * 1024) /* ciphertext sent at once */
-#define LOOP_TLS_PLAIN_SIZE (16 * 1024) /* one record */
+#define LOOP_TLS_IN_SIZE    (96 * 1024)
+#define LOOP_TLS_OUT_SIZE   (128 * 1024) /* ciphertext sent at once */
+#define LOOP_TLS_PLAIN_SIZE (16 * 1024)  /* one record */
 
 /* Work from another thread. */
 struct net_post {

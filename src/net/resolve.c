@@ -17,7 +17,7 @@
 #include "net/loop_impl.h"
 
 #define LOOKUP_MAX_THREADS 16
-#define LOOKUP_STACK_SIZE (256 * 1024)
+#define LOOKUP_STACK_SIZE  (256 * 1024)
 
 struct loop_resolver {
     pthread_mutex_t lock;
@@ -165,8 +165,8 @@ static int start_thread(struct net_lookup *l)
     return rv == 0 ? SIO_OK : SIO_ERR_NOMEM;
 }
 
-struct net_lookup *net_lookup_start(struct net_loop *loop, const char *host, uint16_t port,
-                                    net_lookup_cb cb, void *user)
+struct net_lookup *net_lookup_start(struct net_loop *loop, const char *host,
+                                    uint16_t port, net_lookup_cb cb, void *user)
 {
     struct net_lookup *l = mem_new(struct net_lookup);
 

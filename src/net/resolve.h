@@ -25,8 +25,8 @@ typedef void (*net_lookup_cb)(const struct net_addr *addrs, size_t n, const char
  * The addresses of host with port filled in, in the order of RFC 6724.  NULL: out of
  * memory, no thread, or too many lookups are running.
  */
-struct net_lookup *net_lookup_start(struct net_loop *loop, const char *host, uint16_t port,
-                                    net_lookup_cb cb, void *user);
+struct net_lookup *net_lookup_start(struct net_loop *loop, const char *host,
+                                    uint16_t port, net_lookup_cb cb, void *user);
 
 /* cb is not called any more. */
 void net_lookup_cancel(struct net_lookup *l);

@@ -38,8 +38,8 @@ static void sift_down(struct net_loop *loop, struct net_timer *t)
 
         if (child > loop->n_timers)
             break;
-        if (child < loop->n_timers
-            && loop->heap[child + 1]->due_ns < loop->heap[child]->due_ns)
+        if (child < loop->n_timers &&
+            loop->heap[child + 1]->due_ns < loop->heap[child]->due_ns)
             child++;
         if (loop->heap[child]->due_ns >= t->due_ns)
             break;

@@ -32,7 +32,7 @@
 /* Header, tag and padding of a record, and then some. */
 #define TLS_RECORD_OVERHEAD 512
 /* What a peer can make us answer (key updates) while it does not read. */
-#define TLS_LEFT_MAX (2 * LOOP_TLS_OUT_SIZE)
+#define TLS_LEFT_MAX  (2 * LOOP_TLS_OUT_SIZE)
 #define TLS_DIAG_SIZE 256
 
 struct net_tls {
@@ -104,9 +104,9 @@ static BIO_METHOD *bio_method_new(void)
 {
     BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "net");
 
-    if (m
-        && (!BIO_meth_set_read_ex(m, bio_read) || !BIO_meth_set_write_ex(m, bio_write)
-            || !BIO_meth_set_ctrl(m, bio_ctrl))) {
+    if (m &&
+        (!BIO_meth_set_read_ex(m, bio_read) || !BIO_meth_set_write_ex(m, bio_write) ||
+         !BIO_meth_set_ctrl(m, bio_ctrl))) {
         BIO_meth_free(m);
         return NULL;
     }
@@ -141,9 +141,10 @@ static int load_certificate(SSL_CTX *ctx, const char *cert_file, const char *key
 {
     ERR_clear_error();
     if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
-        return sio_diag_set(diag, SIO_ERR_TLS, "certificate %s: %s", cert_file, reason());
-    if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) == 1
-        && SSL_CTX_check_private_key(ctx) == 1)
+        return sio_diag_set(diag, SIO_ERR_TLS, "certificate %s: %s", cert_file,
+                            reason());
+    if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) == 1 &&
+        SSL_CTX_check_private_key(ctx) == 1)
         return SIO_OK;
     if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH)
         return sio_diag_set(diag, SIO_ERR_TLS, "key %s is not that of certificate %s",
@@ -159,8 +160,8 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *outle
 
     (void)ssl;
     (void)user;
-    if (SSL_select_next_proto(&chosen, outlen, ours, sizeof(ours) - 1, in, inlen)
-        != OPENSSL_NPN_NEGOTIATED)
+    if (SSL_select_next_proto(&chosen, outlen, ours, sizeof(ours) - 1, in, inlen) !=
+        OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_NOACK;
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
@@ -294,8 +295,8 @@ static int set_name(struct tls_session *s, const char *name)
         return X509_VERIFY_PARAM_set1_ip_asc(param, text) == 1 ? SIO_OK : SIO_ERR_NOMEM;
     }
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1
-        || SSL_set_tlsext_host_name(s->ssl, name) != 1)
+    if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 ||
+        SSL_set_tlsext_host_name(s->ssl, name) != 1)
         return SIO_ERR_NOMEM;
     return SIO_OK;
 }
@@ -366,9 +367,7 @@ static int fail_verify(struct tls_session *s, long result)
     const char *why;
 
     switch (result) {
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-        why = "it has expired";
-        break;
+    case X509_V_ERR_CERT_HAS_EXPIRED: why = "it has expired"; break;
     case X509_V_ERR_CERT_NOT_YET_VALID:
         why = "it is not valid yet (is the clock right?)";
         break;
@@ -382,12 +381,8 @@ static int fail_verify(struct tls_session *s, long result)
         why = "it is signed by an unknown CA";
         break;
     case X509_V_ERR_HOSTNAME_MISMATCH:
-    case X509_V_ERR_IP_ADDRESS_MISMATCH:
-        why = "it is for another name";
-        break;
-    default:
-        why = X509_verify_cert_error_string(result);
-        break;
+    case X509_V_ERR_IP_ADDRESS_MISMATCH: why = "it is for another name"; break;
+    default: why = X509_verify_cert_error_string(result); break;
     }
     snprintf(text, sizeof(text), "certificate of %s refused: %s", s->name, why);
     return fail(s, text);
@@ -400,12 +395,13 @@ static int fail_handshake(struct tls_session *s)
     int lib = ERR_GET_LIB(ERR_peek_last_error());
     int why = ERR_GET_REASON(ERR_peek_last_error());
 
-    if (lib == ERR_LIB_SSL && why == SSL_R_CERTIFICATE_VERIFY_FAILED
-        && verify != X509_V_OK)
+    if (lib == ERR_LIB_SSL && why == SSL_R_CERTIFICATE_VERIFY_FAILED &&
+        verify != X509_V_OK)
         return fail_verify(s, verify);
-    if (lib == ERR_LIB_SSL
-        && (why == SSL_R_WRONG_VERSION_NUMBER || why == SSL_R_HTTP_REQUEST)) {
-        snprintf(text, sizeof(text), "TLS handshake%s%s: the peer does not speak TLS here",
+    if (lib == ERR_LIB_SSL &&
+        (why == SSL_R_WRONG_VERSION_NUMBER || why == SSL_R_HTTP_REQUEST)) {
+        snprintf(text, sizeof(text),
+                 "TLS handshake%s%s: the peer does not speak TLS here",
                  s->name ? " with " : "", s->name ? s->name : "");
         return fail(s, text);
     }
@@ -442,20 +438,16 @@ int tls_session_read(struct tls_session *s, uint8_t *p, size_t room, size_t *len
         *len += n;
     }
     switch (SSL_get_error(s->ssl, rv)) {
-    case SSL_ERROR_WANT_READ:
-        return SIO_OK;
-    case SSL_ERROR_ZERO_RETURN:
-        *eof = true;
-        return SIO_OK;
-    default:
-        return fail(s, reason());
+    case SSL_ERROR_WANT_READ: return SIO_OK;
+    case SSL_ERROR_ZERO_RETURN: *eof = true; return SIO_OK;
+    default: return fail(s, reason());
     }
 }
 
 bool tls_session_has_room(const struct tls_session *s)
 {
-    return s->scratch->out_len + LOOP_TLS_PLAIN_SIZE + TLS_RECORD_OVERHEAD
-           <= sizeof(s->scratch->out);
+    return s->scratch->out_len + LOOP_TLS_PLAIN_SIZE + TLS_RECORD_OVERHEAD <=
+           sizeof(s->scratch->out);
 }
 
 int tls_session_write(struct tls_session *s, const uint8_t *p, size_t len)

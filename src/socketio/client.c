@@ -36,14 +36,16 @@ static bool is_visible(const char *s)
     return true;
 }
 
-static int set_address(struct sio_client_config *g, const char *text, struct sio_diag *diag)
+static int set_address(struct sio_client_config *g, const char *text,
+                       struct sio_diag *diag)
 {
     struct http_url url;
 
     if (!text || http_url_parse(sio_str_from(text), &url, diag) < 0)
         return text ? SIO_ERR_INVAL : sio_diag_set(diag, SIO_ERR_INVAL, "no URL given");
-    if (!str_ieq(url.scheme, SIO_STR("http")) && !str_ieq(url.scheme, SIO_STR("https")) &&
-        !str_ieq(url.scheme, SIO_STR("ws")) && !str_ieq(url.scheme, SIO_STR("wss")))
+    if (!str_ieq(url.scheme, SIO_STR("http")) &&
+        !str_ieq(url.scheme, SIO_STR("https")) && !str_ieq(url.scheme, SIO_STR("ws")) &&
+        !str_ieq(url.scheme, SIO_STR("wss")))
         return sio_diag_set(diag, SIO_ERR_INVAL,
                             "the URL must begin with http, https, ws or wss");
     if (url.user.ptr)
@@ -88,7 +90,8 @@ static int set_fields(struct sio_client_config *g, const char *const *fields,
 
         if (!colon || colon == *fields || strpbrk(*fields, "\r\n")) {
             wbuf_fini(&w);
-            return sio_diag_set(diag, SIO_ERR_INVAL, "extra field: not \"Name: value\"");
+            return sio_diag_set(diag, SIO_ERR_INVAL,
+                                "extra field: not \"Name: value\"");
         }
         wbuf_addf(&w, "%s\r\n", *fields);
     }
@@ -96,7 +99,8 @@ static int set_fields(struct sio_client_config *g, const char *const *fields,
     if (w.error == SIO_OK)
         g->fields = mem_strndup(lines.len ? lines.ptr : "", lines.len);
     wbuf_fini(&w);
-    return g->fields ? SIO_OK : sio_diag_set(diag, SIO_ERR_NOMEM, "extra fields: too much");
+    return g->fields ? SIO_OK
+                     : sio_diag_set(diag, SIO_ERR_NOMEM, "extra fields: too much");
 }
 
 static int set_target(struct sio_client_config *g, const struct sio_client_options *o,
@@ -107,7 +111,8 @@ static int set_target(struct sio_client_config *g, const struct sio_client_optio
 
     if (len < 1 || path[0] != '/' || path[len - 1] != '/' || !is_visible(path) ||
         strchr(path, '?'))
-        return sio_diag_set(diag, SIO_ERR_INVAL, "the path must begin and end with '/'");
+        return sio_diag_set(diag, SIO_ERR_INVAL,
+                            "the path must begin and end with '/'");
     if (o->query && !is_visible(o->query))
         return sio_diag_set(diag, SIO_ERR_INVAL, "the query is not encoded");
     g->path = mem_strndup(path, len);
@@ -256,8 +261,8 @@ static void forget_connection(struct sio_client *c)
     c->assembly = NULL;
 }
 
-static void on_close(struct eio_client *eio, int error, const char *reason, const char *why,
-                     void *user)
+static void on_close(struct eio_client *eio, int error, const char *reason,
+                     const char *why, void *user)
 {
     struct sio_client *c = user;
     enum sio_client_state before = c->state;
@@ -307,8 +312,8 @@ void sio_client_violation(struct sio_client *c, int error, const char *why)
         eio_client_abort(c->eio, error, "parse error", why);
 }
 
-static void dispatch(struct sio_client *c, const struct sio_packet *p, struct sio_slice text,
-                     const struct sio_slice *attachments)
+static void dispatch(struct sio_client *c, const struct sio_packet *p,
+                     struct sio_slice text, const struct sio_slice *attachments)
 {
     struct sio_client_socket *s = sio_client_socket_find(c, p->nsp);
 
@@ -340,7 +345,8 @@ static void on_text(struct sio_client *c, struct sio_slice msg)
         return;
     }
     if (sio_packet_is_binary(text)) {
-        rv = sio_assembly_new(msg, MAX_ATTACHMENTS, c->config.max_message, &c->assembly);
+        rv =
+            sio_assembly_new(msg, MAX_ATTACHMENTS, c->config.max_message, &c->assembly);
         if (rv == SIO_OK)
             dispatch_assembly(c);
     } else {
@@ -362,7 +368,8 @@ static void on_binary(struct sio_client *c, struct sio_slice msg)
         dispatch_assembly(c);
 }
 
-static void on_message(struct eio_client *eio, bool text, struct sio_slice msg, void *user)
+static void on_message(struct eio_client *eio, bool text, struct sio_slice msg,
+                       void *user)
 {
     (void)eio;
     if (text)
@@ -381,14 +388,10 @@ static const struct eio_client_ops eio_ops = {
 static enum eio_client_transports transports_of(enum sio_client_transports t)
 {
     switch (t) {
-    case SIO_TRANSPORTS_DEFAULT:
-        return EIO_CLIENT_DEFAULT;
-    case SIO_TRANSPORTS_UPGRADE:
-        return EIO_CLIENT_UPGRADE;
-    case SIO_TRANSPORTS_WEBSOCKET:
-        return EIO_CLIENT_WEBSOCKET;
-    case SIO_TRANSPORTS_POLLING:
-        return EIO_CLIENT_POLLING;
+    case SIO_TRANSPORTS_DEFAULT: return EIO_CLIENT_DEFAULT;
+    case SIO_TRANSPORTS_UPGRADE: return EIO_CLIENT_UPGRADE;
+    case SIO_TRANSPORTS_WEBSOCKET: return EIO_CLIENT_WEBSOCKET;
+    case SIO_TRANSPORTS_POLLING: return EIO_CLIENT_POLLING;
     }
     return EIO_CLIENT_DEFAULT;
 }

@@ -41,8 +41,8 @@ struct sio_client_config {
 struct sio_client {
     struct net_loop *loop;
     struct sio_client_config config;
-    void (*on_down)(struct sio_client *c, int error, const char *why, uint32_t retry_in_ms,
-                    void *user);
+    void (*on_down)(struct sio_client *c, int error, const char *why,
+                    uint32_t retry_in_ms, void *user);
     void *user;
 
     enum sio_client_state state;
@@ -74,8 +74,8 @@ struct sio_client_socket {
     const struct sio_client_socket_ops *ops;
     void *user;
     enum sio_client_socket_state state;
-    char *id;             /* NULL: not joined */
-    uint32_t n_refusals;  /* in a row */
+    char *id;               /* NULL: not joined */
+    uint32_t n_refusals;    /* in a row */
     struct net_timer timer; /* the answer to CONNECT; the next try */
     struct list handlers;
     struct list offline; /* emitted while not joined */
@@ -93,14 +93,16 @@ uint32_t sio_client_backoff(const struct sio_client *c, uint32_t n);
 void sio_client_violation(struct sio_client *c, int error, const char *why);
 
 /* client_socket.c */
-struct sio_client_socket *sio_client_socket_find(struct sio_client *c, struct sio_str name);
+struct sio_client_socket *sio_client_socket_find(struct sio_client *c,
+                                                 struct sio_str name);
 /* A connection is there: asks to join. */
 void sio_client_socket_join(struct sio_client_socket *s);
 /* Apart from the connection, for the reason given.  Callbacks run. */
 void sio_client_socket_leave(struct sio_client_socket *s, const char *reason);
 /* A packet for s, with its attachments. */
 void sio_client_socket_packet(struct sio_client_socket *s, const struct sio_packet *p,
-                              struct sio_slice text, const struct sio_slice *attachments);
+                              struct sio_slice text,
+                              const struct sio_slice *attachments);
 /* Ends what waits (callbacks run), then frees. */
 void sio_client_socket_end(struct sio_client_socket *s);
 void sio_client_socket_free(struct sio_client_socket *s);

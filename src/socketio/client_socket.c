@@ -78,7 +78,8 @@ static bool has_room(const struct sio_client_socket *s, const struct eio_msg *ms
     return used <= max && msg->bytes <= max - used;
 }
 
-static int hold(struct sio_client_socket *s, struct eio_msg *msg, bool has_ack, uint64_t id)
+static int hold(struct sio_client_socket *s, struct eio_msg *msg, bool has_ack,
+                uint64_t id)
 {
     const struct sio_client_config *g = &s->client->config;
     struct held *h;
@@ -252,7 +253,8 @@ static struct sio_str auth_of(struct sio_client_socket *s)
         return none;
     if (json_check(auth) == SIO_OK && json_type(auth) == JSON_OBJECT)
         return auth;
-    log_error(net_loop_log(s->client->loop), "client: auth is no JSON object, not sent");
+    log_error(net_loop_log(s->client->loop),
+              "client: auth is no JSON object, not sent");
     return none;
 }
 
@@ -394,7 +396,8 @@ static void on_event_packet(struct sio_client_socket *s, const struct sio_packet
     if (s->state != SIO_CLIENT_SOCKET_JOINED)
         return;
     if (sio_event_init(&e, p, text, attachments, &s->replier) < 0) {
-        eio_client_abort(s->client->eio, SIO_ERR_NOMEM, "transport error", "out of memory");
+        eio_client_abort(s->client->eio, SIO_ERR_NOMEM, "transport error",
+                         "out of memory");
     } else if (answer) {
         (void)sio_acks_answer(&s->acks, p->id, &e); /* unknown ids are ignored */
     } else {
@@ -430,13 +433,15 @@ static void on_connected(struct sio_client_socket *s, const struct sio_packet *p
     if (!p->json.ptr || !json_get(p->json, "sid", &value) ||
         json_type(value) != JSON_STRING || !json_string_plain(value, &id) || !id.len ||
         id.len > MAX_ID) {
-        sio_client_violation(s->client, SIO_ERR_PROTOCOL,
-                             "the server gave no socket id: is it a Socket.IO 2 server?");
+        sio_client_violation(
+            s->client, SIO_ERR_PROTOCOL,
+            "the server gave no socket id: is it a Socket.IO 2 server?");
         return;
     }
     s->id = mem_strndup(id.ptr, id.len);
     if (!s->id) {
-        eio_client_abort(s->client->eio, SIO_ERR_NOMEM, "transport error", "out of memory");
+        eio_client_abort(s->client->eio, SIO_ERR_NOMEM, "transport error",
+                         "out of memory");
         return;
     }
     net_timer_stop(&s->timer);
@@ -452,30 +457,24 @@ static void on_connected(struct sio_client_socket *s, const struct sio_packet *p
 }
 
 void sio_client_socket_packet(struct sio_client_socket *s, const struct sio_packet *p,
-                              struct sio_slice text, const struct sio_slice *attachments)
+                              struct sio_slice text,
+                              const struct sio_slice *attachments)
 {
     switch (p->type) {
-    case SIO_PACKET_CONNECT:
-        on_connected(s, p);
-        break;
-    case SIO_PACKET_DISCONNECT:
-        on_disconnected(s);
-        break;
-    case SIO_PACKET_CONNECT_ERROR:
-        on_refused(s, p);
-        break;
+    case SIO_PACKET_CONNECT: on_connected(s, p); break;
+    case SIO_PACKET_DISCONNECT: on_disconnected(s); break;
+    case SIO_PACKET_CONNECT_ERROR: on_refused(s, p); break;
     case SIO_PACKET_EVENT:
     case SIO_PACKET_ACK:
     case SIO_PACKET_BINARY_EVENT:
-    case SIO_PACKET_BINARY_ACK:
-        on_event_packet(s, p, text, attachments);
-        break;
+    case SIO_PACKET_BINARY_ACK: on_event_packet(s, p, text, attachments); break;
     }
 }
 
 /* Beginning and end. */
 
-struct sio_client_socket *sio_client_socket_find(struct sio_client *c, struct sio_str name)
+struct sio_client_socket *sio_client_socket_find(struct sio_client *c,
+                                                 struct sio_str name)
 {
     struct sio_client_socket *s;
 
@@ -491,7 +490,8 @@ struct sio_client_socket *sio_client_socket(struct sio_client *c, const char *na
 {
     struct sio_client_socket *s;
 
-    if (!sio_nsp_valid(sio_str_from(name)) || sio_client_socket_find(c, sio_str_from(name)))
+    if (!sio_nsp_valid(sio_str_from(name)) ||
+        sio_client_socket_find(c, sio_str_from(name)))
         return NULL;
     s = mem_new(struct sio_client_socket);
     if (!s)

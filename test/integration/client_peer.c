@@ -145,7 +145,8 @@ static void on_late_ack(int status, struct sio_event *e, void *user)
     finish(p);
 }
 
-static void on_message_back(struct sio_client_socket *s, struct sio_event *e, void *user)
+static void on_message_back(struct sio_client_socket *s, struct sio_event *e,
+                            void *user)
 {
     struct peer *p = user;
     char text[16];
@@ -212,7 +213,8 @@ static void say_all(struct peer *p)
     struct sio_message *m = sio_message_new("message");
 
     sio_message_add_string(m, SIO_STR("text"));
-    sio_message_add_raw(m, SIO_STR("{\"a\":[1,2.5,null,true],\"\\u00e1\":\"\xc3\xa1\"}"));
+    sio_message_add_raw(m,
+                        SIO_STR("{\"a\":[1,2.5,null,true],\"\\u00e1\":\"\xc3\xa1\"}"));
     emit(p->root, m);
     m = sio_message_new("message");
     sio_message_add_string(m, SIO_STR("binary"));
@@ -221,11 +223,14 @@ static void say_all(struct peer *p)
     m = sio_message_new("message-with-ack");
     sio_message_add_string(m, SIO_STR("x"));
     sio_message_add_binary(m, five);
-    check(sio_client_socket_emit_ack(p->root, m, 10000, on_ack, p) == SIO_OK, "emit_ack");
+    check(sio_client_socket_emit_ack(p->root, m, 10000, on_ack, p) == SIO_OK,
+          "emit_ack");
     sio_message_free(m);
     m = sio_message_new("nobody-listens");
-    check(sio_client_socket_emit_ack(p->root, m, 200, on_no_ack, p) == SIO_OK, "emit_ack");
-    check(sio_client_socket_emit_ack(p->root, m, 0, on_late_ack, p) == SIO_OK, "emit_ack");
+    check(sio_client_socket_emit_ack(p->root, m, 200, on_no_ack, p) == SIO_OK,
+          "emit_ack");
+    check(sio_client_socket_emit_ack(p->root, m, 0, on_late_ack, p) == SIO_OK,
+          "emit_ack");
     sio_message_free(m);
     m = sio_message_new("ask");
     sio_message_add_string(m, SIO_STR("really?"));
@@ -275,8 +280,8 @@ static const struct sio_client_socket_ops ops = {
     .auth = auth_of,
 };
 
-static void on_down(struct sio_client *c, int error, const char *why, uint32_t retry_in_ms,
-                    void *user)
+static void on_down(struct sio_client *c, int error, const char *why,
+                    uint32_t retry_in_ms, void *user)
 {
     struct peer *p = user;
 
@@ -295,8 +300,8 @@ static void on_deadline(struct net_timer *timer, void *user)
             "connects=%u auth=%u back=%d binary=%d acked=%d timeout=%d answer=%d "
             "flushed=%d burst=%u dropped=%d offline=%d late=%d pending=%zu\n",
             p->n_connects, p->n_auth, p->back, p->binary_back, p->acked, p->timed_out,
-            p->answered, p->flushed, p->n_burst, p->dropped, p->offline_back, p->late_ack,
-            sio_client_pending(p->client));
+            p->answered, p->flushed, p->n_burst, p->dropped, p->offline_back,
+            p->late_ack, sio_client_pending(p->client));
     fail("not finished in time");
 }
 
@@ -306,7 +311,8 @@ static enum sio_client_transports transports_of(const char *name)
         return SIO_TRANSPORTS_UPGRADE;
     if (strcmp(name, "websocket") == 0)
         return SIO_TRANSPORTS_WEBSOCKET;
-    return strcmp(name, "polling") == 0 ? SIO_TRANSPORTS_POLLING : SIO_TRANSPORTS_DEFAULT;
+    return strcmp(name, "polling") == 0 ? SIO_TRANSPORTS_POLLING
+                                        : SIO_TRANSPORTS_DEFAULT;
 }
 
 static void listen_to(struct peer *p, struct sio_client_socket *s)
@@ -318,7 +324,8 @@ static void listen_to(struct peer *p, struct sio_client_socket *s)
     sio_client_socket_on(s, "answer", on_answer, p);
 }
 
-static void to_stderr(enum sio_log_level level, const char *line, size_t len, void *user)
+static void to_stderr(enum sio_log_level level, const char *line, size_t len,
+                      void *user)
 {
     (void)level;
     (void)user;

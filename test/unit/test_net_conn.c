@@ -49,7 +49,8 @@ static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
 
 /* issuer NULL: signs itself. */
 static struct identity make_identity(const char *name, const char *san,
-                                     const struct identity *issuer, long from_s, long to_s)
+                                     const struct identity *issuer, long from_s,
+                                     long to_s)
 {
     static long serial = 1;
     struct identity id = {.cert = X509_new(), .key = EVP_EC_gen("P-256")};
@@ -60,14 +61,15 @@ static struct identity make_identity(const char *name, const char *san,
     X509_gmtime_adj(X509_getm_notBefore(id.cert), from_s);
     X509_gmtime_adj(X509_getm_notAfter(id.cert), to_s);
     X509_set_pubkey(id.cert, id.key);
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const uint8_t *)name, -1, -1,
-                               0);
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const uint8_t *)name, -1,
+                               -1, 0);
     X509_set_issuer_name(id.cert,
                          X509_get_subject_name(issuer ? issuer->cert : id.cert));
     if (!san)
         add_extension(id.cert, id.cert, NID_basic_constraints, "critical,CA:TRUE");
     else
-        add_extension(id.cert, issuer ? issuer->cert : id.cert, NID_subject_alt_name, san);
+        add_extension(id.cert, issuer ? issuer->cert : id.cert, NID_subject_alt_name,
+                      san);
     assert_true(X509_sign(id.cert, issuer ? issuer->key : id.key, EVP_sha256()) > 0);
     return id;
 }
@@ -115,7 +117,8 @@ static int make_certificates(void **state)
     if (!mkdtemp(folder))
         return -1;
     ca = make_identity("Test CA", NULL, NULL, -3600, 86400);
-    id[0] = make_identity("good", "DNS:localhost,IP:127.0.0.1,IP:::1", &ca, -3600, 86400);
+    id[0] =
+        make_identity("good", "DNS:localhost,IP:127.0.0.1,IP:::1", &ca, -3600, 86400);
     id[1] = make_identity("old", "DNS:localhost", &ca, -86400, -3600);
     id[2] = make_identity("other", "DNS:other.test,IP:192.0.2.7", &ca, -3600, 86400);
     id[3] = make_identity("self", "DNS:localhost", NULL, -3600, 86400);
@@ -255,10 +258,10 @@ static void on_deadline(struct net_timer *timer, void *user)
 }
 
 /* Runs until the condition holds. */
-#define run_until(w, condition)                                                    \
-    do {                                                                           \
-        while (!(condition))                                                       \
-            assert_int_equal(net_loop_run_once((w)->loop, -1), SIO_OK);            \
+#define run_until(w, condition)                                         \
+    do {                                                                \
+        while (!(condition))                                            \
+            assert_int_equal(net_loop_run_once((w)->loop, -1), SIO_OK); \
     } while (0)
 
 static struct world *new_world(const char *identity)
@@ -532,7 +535,8 @@ static void out_of_memory_costs_only_the_connection(void **state)
 {
     struct world *w = new_world(*state);
 
-    alloc_fail_each (n) {
+    alloc_fail_each(n)
+    {
         struct net_connect_options o = {
             .host = "127.0.0.1",
             .port = net_listener_port(w->listener),
@@ -640,7 +644,8 @@ static void a_silent_peer_is_given_up(void **state)
     /* Accepts, and says nothing: a TLS handshake that never ends. */
     quiet = net_listener_new(w->loop, &lo, on_accept, w, NULL);
     o.port = net_listener_port(quiet);
-    o.tls = net_tls_client_new(&(struct net_tls_client_options){.insecure = true}, NULL);
+    o.tls =
+        net_tls_client_new(&(struct net_tls_client_options){.insecure = true}, NULL);
     w->client.conn = net_conn_connect(w->loop, &o, &ops, &w->client);
     run_until(w, w->client.n_closes);
     assert_int_equal(w->client.error, SIO_ERR_TIMEOUT);
@@ -760,10 +765,12 @@ static void refuse(const char *identity, const char *host, const char *tls_name,
 static void bad_certificates_are_refused_in_clear_words(void **state)
 {
     (void)state;
-    refuse("old", "localhost", NULL, "certificate of localhost refused: it has expired");
-    refuse("self", "localhost", NULL,
-           "certificate of localhost refused: it is self-signed and not among the trusted "
-           "ones");
+    refuse("old", "localhost", NULL,
+           "certificate of localhost refused: it has expired");
+    refuse(
+        "self", "localhost", NULL,
+        "certificate of localhost refused: it is self-signed and not among the trusted "
+        "ones");
     refuse("other", "localhost", NULL,
            "certificate of localhost refused: it is for another name");
     refuse("other", "127.0.0.1", NULL,
@@ -782,8 +789,9 @@ static void another_ca_is_not_trusted(void **state)
     w->client_tls = net_tls_client_new(&o, NULL);
     dial(w, "localhost", NULL);
     run_until(w, w->client.n_closes);
-    assert_string_equal(w->client.diag,
-                        "certificate of localhost refused: it is signed by an unknown CA");
+    assert_string_equal(
+        w->client.diag,
+        "certificate of localhost refused: it is signed by an unknown CA");
     free_world(w);
 }
 
@@ -876,8 +884,11 @@ static void a_handshake_under_way_ends_with_the_listener(void **state)
     free_world(w);
 }
 
-#define PLAIN_AND_TLS(f)                                                           \
-    {#f, f, NULL, NULL, NULL}, {#f " (TLS)", f, NULL, NULL, (void *)(uintptr_t)"good"}
+#define PLAIN_AND_TLS(f)                                       \
+    {#f, f, NULL, NULL, NULL},                                 \
+    {                                                          \
+#f " (TLS)", f, NULL, NULL, (void *)(uintptr_t) "good" \
+    }
 
 int main(void)
 {

@@ -365,7 +365,8 @@ static void the_fd_tells_a_foreign_loop_when_to_run(void **state)
 static void out_of_memory_is_returned(void **state)
 {
     (void)state;
-    alloc_fail_each (n) {
+    alloc_fail_each(n)
+    {
         struct net_loop *loop = net_loop_new(NULL, NULL);
         struct ring r = {.n = 0};
 

@@ -22,8 +22,8 @@
 #include "http/websocket.h"
 #include "net/listener.h"
 
-#define OPEN                                                                       \
-    "0{\"sid\":\"abc\",\"upgrades\":[],\"pingInterval\":25000,"                      \
+#define OPEN                                                    \
+    "0{\"sid\":\"abc\",\"upgrades\":[],\"pingInterval\":25000," \
     "\"pingTimeout\":20000,\"maxPayload\":1000000}"
 #define JOINED "40{\"sid\":\"xyz\"}"
 
@@ -44,7 +44,7 @@ struct server {
     const char *ws_fields; /* instead of the right ones */
     size_t n_gets;
     size_t n_visits;
-    char posted[65536]; /* bodies of all POSTs, joined by '|' */
+    char posted[65536];    /* bodies of all POSTs, joined by '|' */
     struct net_conn *poll; /* a GET that waits */
 };
 
@@ -54,7 +54,8 @@ struct world {
     struct sio_client *client;
     struct sio_client_socket *socket;
     struct net_timer deadline;
-    unsigned n_downs, n_joins, n_refusals, n_leaves, n_events, n_acks, n_flushed, n_closed;
+    unsigned n_downs, n_joins, n_refusals, n_leaves, n_events, n_acks, n_flushed,
+        n_closed;
     int error;
     int ack_status;
     char why[256];
@@ -204,8 +205,8 @@ static void meddle(struct world *w)
     }
 }
 
-static void on_down(struct sio_client *c, int error, const char *why, uint32_t retry_in_ms,
-                    void *user)
+static void on_down(struct sio_client *c, int error, const char *why,
+                    uint32_t retry_in_ms, void *user)
 {
     struct world *w = user;
 
@@ -292,15 +293,16 @@ static void on_deadline(struct net_timer *timer, void *user)
     struct world *w = user;
 
     (void)timer;
-    fprintf(stderr, "the test waits in vain: downs=%u joins=%u events=%u gets=%zu why=%s\n",
+    fprintf(stderr,
+            "the test waits in vain: downs=%u joins=%u events=%u gets=%zu why=%s\n",
             w->n_downs, w->n_joins, w->n_events, w->server.n_gets, w->why);
     abort();
 }
 
-#define run_until(w, condition)                                                    \
-    do {                                                                           \
-        while (!(condition))                                                       \
-            assert_int_equal(net_loop_run_once((w)->loop, -1), SIO_OK);            \
+#define run_until(w, condition)                                         \
+    do {                                                                \
+        while (!(condition))                                            \
+            assert_int_equal(net_loop_run_once((w)->loop, -1), SIO_OK); \
     } while (0)
 
 static struct world *new_world(void)
@@ -383,13 +385,16 @@ static void replies_that_are_no_open_packet_end_the_attempt(void **state)
 {
     static const struct hostile cases[] = {
         {"x", "not HTTP"},
-        {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n0", "not HTTP"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n0",
+         "not HTTP"},
         {"HTTP/2.0 200 OK\r\n\r\n", "not HTTP"},
         {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0{", "without a whole reply"},
         {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n0{", "too large"},
-        {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n0{", "not HTTP"},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\n0{",
+         "not HTTP"},
         {"HTTP/1.1 200 OK\r\n\r\n", "without a packet"},
-        {"HTTP/1.1 302 Found\r\nLocation: http://other.test/\r\nContent-Length: 0\r\n\r\n",
+        {"HTTP/1.1 302 Found\r\nLocation: http://other.test/\r\nContent-Length: "
+         "0\r\n\r\n",
          "redirects to http://other.test/"},
         {"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\n{}", "status 400"},
         {"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
@@ -467,7 +472,8 @@ static void packets_that_break_the_protocol_end_the_connection(void **state)
         {JOINED "\x1e" JOINED, "connected a namespace twice"},
         {"b!", "not base64"},
         {"bAAAA", "belong to no packet"},
-        {"451-[\"x\",{\"_placeholder\":true,\"num\":0}]\x1e" "42[\"y\"]",
+        {"451-[\"x\",{\"_placeholder\":true,\"num\":0}]\x1e"
+         "42[\"y\"]",
          "where an attachment was due"},
         {"451-[\"x\",{\"_placeholder\":true,\"num\":7}]", "not valid"},
         {"451-[\"x\",{\"_placeholder\":true,\"num\":-1}]", "not valid"},
@@ -534,22 +540,37 @@ static void handshakes_of_websocket_are_checked(void **state)
 
 static void frames_that_break_the_protocol_end_the_connection(void **state)
 {
-#define FRAMES(literal, why) {literal, sizeof(literal) - 1, why}
+#define FRAMES(literal, why)              \
+    {                                     \
+        literal, sizeof(literal) - 1, why \
+    }
     static const struct {
         const char *frames;
         size_t len;
         const char *why;
     } cases[] = {
-        FRAMES("\x81\x81xxxx0", "code 1002"),                            /* masked */
-        FRAMES("\xc1\x01" "0", "code 1002"),                             /* RSV */
-        FRAMES("\x83\x01" "0", "code 1002"),                             /* opcode */
+        FRAMES("\x81\x81xxxx0", "code 1002"), /* masked */
+        FRAMES("\xc1\x01"
+               "0",
+               "code 1002"), /* RSV */
+        FRAMES("\x83\x01"
+               "0",
+               "code 1002"),                                             /* opcode */
         FRAMES("\x81\x7f\x00\x00\x00\xff\x00\x00\x00\x00", "code 1009"), /* giant */
-        FRAMES("\x81\x02" "0\xff", "code 1007"),                         /* UTF-8 */
-        FRAMES("\x88\x01" "x", "code 1002"),
+        FRAMES("\x81\x02"
+               "0\xff",
+               "code 1007"), /* UTF-8 */
+        FRAMES("\x88\x01"
+               "x",
+               "code 1002"),
         FRAMES("\x88\x00", "code 1005"),
-        FRAMES("\x82\x01" "0", "not valid"), /* binary before the open packet */
+        FRAMES("\x82\x01"
+               "0",
+               "not valid"), /* binary before the open packet */
         FRAMES("\x81\x00", "not valid"),
-        FRAMES("\x81\x03" "0{}", "open packet is not valid"),
+        FRAMES("\x81\x03"
+               "0{}",
+               "open packet is not valid"),
     };
 
     (void)state;
@@ -567,9 +588,15 @@ static void frames_that_break_the_protocol_end_the_connection(void **state)
 
 static void late_and_unknown_packets_are_ignored(void **state)
 {
-    static const char *const bodies[] = {
-        OPEN, "42[\"early\"]\x1e" "42/other,[\"x\"]\x1e" "6\x1e" "3\x1e" JOINED,
-        "4312345[]\x1e" "40/other,{\"sid\":\"q\"}\x1e" "42[\"last\"]", NULL};
+    static const char *const bodies[] = {OPEN,
+                                         "42[\"early\"]\x1e"
+                                         "42/other,[\"x\"]\x1e"
+                                         "6\x1e"
+                                         "3\x1e" JOINED,
+                                         "4312345[]\x1e"
+                                         "40/other,{\"sid\":\"q\"}\x1e"
+                                         "42[\"last\"]",
+                                         NULL};
     struct sio_client_options o = {.offline = SIO_OFFLINE_KEEP};
     struct world *w = joined(&o, bodies);
 
@@ -591,7 +618,8 @@ static void a_ping_is_answered_before_what_waits(void **state)
     assert_int_equal(sio_client_socket_emit(w->socket, m), SIO_OK);
     sio_message_free(m);
     run_until(w, strstr(w->server.posted, "hello"));
-    assert_non_null(strstr(w->server.posted, "3\x1e" "42[\"hello\"]|"));
+    assert_non_null(strstr(w->server.posted, "3\x1e"
+                                             "42[\"hello\"]|"));
     free_world(w);
 }
 
@@ -616,8 +644,8 @@ static void the_delay_doubles_to_its_bound(void **state)
 
 static void the_client_comes_back_and_joins_again(void **state)
 {
-    static const char *const bodies[] = {OPEN, JOINED, "1", OPEN, JOINED, "1",
-                                         OPEN, JOINED, NULL};
+    static const char *const bodies[] = {OPEN, JOINED, "1",    OPEN, JOINED,
+                                         "1",  OPEN,   JOINED, NULL};
     struct sio_client_options o = {.offline = SIO_OFFLINE_KEEP};
     struct world *w = joined(&o, bodies);
 
@@ -633,8 +661,8 @@ static void the_client_comes_back_and_joins_again(void **state)
 static void silence_ends_the_connection(void **state)
 {
     static const char *const bodies[] = {
-        "0{\"sid\":\"abc\",\"upgrades\":[],\"pingInterval\":10,\"pingTimeout\":10}", JOINED,
-        NULL};
+        "0{\"sid\":\"abc\",\"upgrades\":[],\"pingInterval\":10,\"pingTimeout\":10}",
+        JOINED, NULL};
     struct sio_client_options o = {.no_reconnect = true};
     struct world *w = joined(&o, bodies);
 
@@ -670,7 +698,10 @@ static void a_server_that_never_answers_at_all_is_left(void **state)
 
 static void after_a_disconnect_packet_it_stays_out_unless_asked(void **state)
 {
-    static const char *const bodies[] = {OPEN, JOINED "\x1e" "41", "42[\"x\"]", "6", NULL};
+    static const char *const bodies[] = {OPEN,
+                                         JOINED "\x1e"
+                                                "41",
+                                         "42[\"x\"]", "6", NULL};
     struct sio_client_options o = {.offline = SIO_OFFLINE_KEEP};
     struct world *w = joined(&o, bodies);
 
@@ -687,8 +718,11 @@ static void after_a_disconnect_packet_it_stays_out_unless_asked(void **state)
 
 static void after_a_disconnect_packet_or_a_refusal_it_tries_again_if_asked(void **state)
 {
-    static const char *const bodies[] = {
-        OPEN, JOINED "\x1e" "41", "44{\"message\":\"no\",\"data\":{\"a\":1}}", NULL};
+    static const char *const bodies[] = {OPEN,
+                                         JOINED "\x1e"
+                                                "41",
+                                         "44{\"message\":\"no\",\"data\":{\"a\":1}}",
+                                         NULL};
     struct sio_client_options o = {.reconnect_after_server_disconnect = true};
     struct world *w = joined(&o, bodies);
 
@@ -827,7 +861,8 @@ static void close_says_goodbye(void **state)
     assert_int_equal(w->n_closed, 0);
     run_until(w, w->n_closed);
     assert_non_null(strstr(w->server.posted, "last-words"));
-    assert_non_null(strstr(w->server.posted, "41\x1e" "1|"));
+    assert_non_null(strstr(w->server.posted, "41\x1e"
+                                             "1|"));
     assert_string_equal(w->last, "io client disconnect");
     assert_int_equal(w->ack_status, SIO_ERR_CLOSED);
     assert_int_equal(w->n_downs, 0);
@@ -896,10 +931,13 @@ static void out_of_memory_is_survived(void **state)
 {
     static const char *const bodies[] = {
         OPEN, "42[\"early\"]\x1e" JOINED,
-        "451-[\"x\",{\"_placeholder\":true,\"num\":0}]\x1e" "bAAAA", NULL};
+        "451-[\"x\",{\"_placeholder\":true,\"num\":0}]\x1e"
+        "bAAAA",
+        NULL};
 
     (void)state;
-    alloc_fail_each (n) {
+    alloc_fail_each(n)
+    {
         struct world *w;
         struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING};
 
@@ -969,7 +1007,8 @@ int main(void)
         cmocka_unit_test(a_server_that_never_answers_connect_is_left),
         cmocka_unit_test(a_server_that_never_answers_at_all_is_left),
         cmocka_unit_test(after_a_disconnect_packet_it_stays_out_unless_asked),
-        cmocka_unit_test(after_a_disconnect_packet_or_a_refusal_it_tries_again_if_asked),
+        cmocka_unit_test(
+            after_a_disconnect_packet_or_a_refusal_it_tries_again_if_asked),
         cmocka_unit_test(offline_events_are_kept_up_to_a_bound),
         cmocka_unit_test(offline_events_may_make_room_for_newer_ones),
         cmocka_unit_test(offline_events_may_be_dropped),
