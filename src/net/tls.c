@@ -467,10 +467,10 @@ void tls_session_shutdown(struct tls_session *s)
 
 struct sio_str tls_session_left(const struct tls_session *s)
 {
-    struct sio_str left = {(const char *)s->left + s->left_from,
-                           s->left_len - s->left_from};
-
-    return s->left ? left : (struct sio_str){NULL, 0};
+    if (!s->left)
+        return (struct sio_str){NULL, 0};
+    return (struct sio_str){(const char *)s->left + s->left_from,
+                            s->left_len - s->left_from};
 }
 
 void tls_session_left_sent(struct tls_session *s, size_t n)
