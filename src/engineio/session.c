@@ -164,7 +164,7 @@ struct eio_session *eio_session_new(struct eio_sessions *table)
     s->turn_end.run = on_turn_end;
     s->reap.run = free_session;
     net_timer_init(&s->timer, table->loop, on_timer, s);
-    random_id(s->sid);
+    random_id(net_loop_random(table->loop), s->sid);
     if (heartbeat_restart(s) < 0)
         goto free_session;
     if (map_add(&table->by_sid, &s->node, (struct sio_str){s->sid, RANDOM_ID_LEN}) < 0)

@@ -165,7 +165,7 @@ static int send_masked(struct ws *ws, enum ws_opcode opcode,
     p = sio_buf_data(b);
     p += ws_frame_head(p, opcode, total);
     sio_buf_data(b)[1] |= 0x80;
-    random_bytes(mask, sizeof(mask));
+    random_pool_take(net_loop_random(net_conn_loop(ws->conn)), mask, sizeof(mask));
     memcpy(p, mask, sizeof(mask));
     p += sizeof(mask);
     for (size_t i = 0; i < n; i++) {

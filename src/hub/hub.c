@@ -138,7 +138,7 @@ struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
     hub->log = net_loop_log(loop);
     hub->config = config;
     hub->open = is_open(config);
-    random_id(hub->boot);
+    random_id(net_loop_random(loop), hub->boot);
     net_timer_init(&hub->tick, loop, on_tick, hub);
     net_timer_init(&hub->deadline, loop, on_deadline, hub);
     rv = hub_registry_init(&hub->registry, config);

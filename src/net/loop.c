@@ -357,6 +357,11 @@ uint8_t *net_loop_buffer(struct net_loop *loop)
     return loop->buffer;
 }
 
+struct random_pool *net_loop_random(struct net_loop *loop)
+{
+    return &loop->random;
+}
+
 const struct log *net_loop_log(const struct net_loop *loop)
 {
     return &loop->log;

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/random.h"
 
 /* A descriptor that the loop watches (level triggered). */
 struct net_io {
@@ -36,10 +37,11 @@ void net_loop_defer(struct net_loop *loop, struct net_task *task);
 /* Work for the end of the turn after the flush: frees what was closed. */
 void net_loop_reap(struct net_loop *loop, struct net_task *task);
 
-/* The receive buffer that all connections share, and the log.  Borrowed. */
+/* The receive buffer that all connections share, the log, and random bytes.  Borrowed. */
 #define NET_LOOP_BUFFER_SIZE (128 * 1024)
 uint8_t *net_loop_buffer(struct net_loop *loop);
 const struct log *net_loop_log(const struct net_loop *loop);
+struct random_pool *net_loop_random(struct net_loop *loop);
 
 /* Wall clock seconds and `Date:` text, made once a second at most. */
 struct sio_str;

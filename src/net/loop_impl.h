@@ -73,6 +73,7 @@ struct net_loop {
     struct loop_tls *tls;           /* NULL until the first TLS connection */
     uint8_t *buffer;
     struct log log;
+    struct random_pool random;
 
     uint64_t date_ns; /* when wall_s was read; 0: never */
     int64_t wall_s;

@@ -56,7 +56,7 @@ struct sio_socket *sio_socket_new(struct sio_conn *conn, struct sio_namespace *n
         return NULL;
     s->conn = conn;
     s->ns = ns;
-    random_id(s->id);
+    random_id(net_loop_random(conn->server->loop), s->id);
     list_init(&s->link);
     list_init(&s->rooms);
     list_init(&s->reap.link);

@@ -64,14 +64,17 @@ static void makes_ids_that_differ(void **state)
 {
     static const char allowed[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    char a[RANDOM_ID_LEN + 1], b[RANDOM_ID_LEN + 1];
+    struct random_pool pool = {.n_left = 0};
+    char ids[64][RANDOM_ID_LEN + 1]; /* more than a pool holds */
 
     (void)state;
-    random_id(a);
-    random_id(b);
-    assert_int_equal(strlen(a), RANDOM_ID_LEN);
-    assert_int_equal(strspn(a, allowed), RANDOM_ID_LEN);
-    assert_string_not_equal(a, b);
+    for (size_t i = 0; i < 64; i++) {
+        random_id(&pool, ids[i]);
+        assert_int_equal(strlen(ids[i]), RANDOM_ID_LEN);
+        assert_int_equal(strspn(ids[i], allowed), RANDOM_ID_LEN);
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(ids[i], ids[k]);
+    }
     assert_true(random_u64() != random_u64());
 }
 
