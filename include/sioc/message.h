@@ -3,8 +3,8 @@
  *
  * Going out: a sio_message is an event with its arguments, made once and sent to one
  * socket or to thousands.  Arguments are cJSON values, raw JSON text, bytes that are
- * already in a buf (a relay never reparses), or binary.
- * Coming in: a sio_event gives the arguments as raw JSON text, checked, and as cJSON where asked.
+ * already in a buf (a relay never reparses), or binary.  Coming in: a sio_event gives
+ * the arguments as raw JSON text, checked, and as cJSON where asked.
  */
 #ifndef SIOC_MESSAGE_H
 #define SIOC_MESSAGE_H
@@ -23,18 +23,18 @@ extern "C" {
 struct sio_message;
 
 /*
- * An event with no arguments so far.  The first time that it is sent it is encoded and ends
- * growing: more arguments are then refused with SIO_ERR_INVAL.  NULL when out of memory.  The caller
- * frees.
+ * An event with no arguments so far.  The first time that it is sent it is encoded
+ * and ends growing: more arguments are then refused with SIO_ERR_INVAL.  NULL when
+ * out of memory.  The caller frees.
  */
 SIOC_API struct sio_message *sio_message_new(const char *event);
 SIOC_API void sio_message_free(struct sio_message *m); /* NULL is allowed */
 
 /*
- * Each adds one argument.  A failure (out of memory, cJSON that cannot be printed) is kept and
- * returned by whatever sends the message; so the results may be ignored.
- * A tree is printed with numbers in their shortest form, at most 128 levels deep; its strings end at
- * the first NUL, as cJSON's do.
+ * Each adds one argument.  A failure (out of memory, cJSON that cannot be printed) is
+ * kept and returned by whatever sends the message; so the results may be ignored.  A
+ * tree is printed with numbers in their shortest form, at most 128 levels deep; its
+ * strings end at the first NUL, as cJSON's do.
  */
 SIOC_API int sio_message_add_json(struct sio_message *m, const cJSON *value);
 SIOC_API int sio_message_add_raw(struct sio_message *m,
@@ -44,9 +44,9 @@ SIOC_API int sio_message_add_binary(struct sio_message *m,
                                     struct sio_slice bytes); /* referenced */
 
 /*
- * One argument in pieces, for text that is relayed without a copy: begin, then any of text
- * (copied), slice (referenced) and attachment (writes the placeholder), then end.  The pieces joined
- * must be one JSON value.
+ * One argument in pieces, for text that is relayed without a copy: begin, then any of
+ * text (copied), slice (referenced) and attachment (writes the placeholder), then
+ * end.  The pieces joined must be one JSON value.
  */
 SIOC_API void sio_message_begin(struct sio_message *m);
 SIOC_API void sio_message_text(struct sio_message *m, struct sio_str piece);
@@ -65,41 +65,49 @@ struct sio_event;
 SIOC_API struct sio_str sio_event_name(const struct sio_event *e);
 SIOC_API size_t sio_event_n_args(const struct sio_event *e);
 /*
- * The i-th argument as it arrived (placeholders included); ptr NULL past the end.  Cheap in any
- * order for the first few, in ascending order for all.
+ * The i-th argument as it arrived (placeholders included); ptr NULL past the end.
+ * Cheap in any order for the first few, in ascending order for all.
  */
 SIOC_API struct sio_str sio_event_arg(struct sio_event *e, size_t i);
 /*
- * A tree of it, owned by the event, made on first use.  NULL: past the end, out of memory.  cJSON's
- * strings end at the first NUL and its numbers are doubles; the raw text has all.
+ * A tree of it, owned by the event, made on first use.  NULL: past the end, out of
+ * memory.  cJSON's strings end at the first NUL and its numbers are doubles; the raw
+ * text has all.
  */
 SIOC_API const cJSON *sio_event_json(struct sio_event *e, size_t i);
 /*
- * The bytes of sub, a part of some argument's text, as a slice to hold: large messages are shared, not
- * copied.
+ * The bytes of sub, a part of some argument's text, as a slice to hold: large
+ * messages are shared, not copied.
  */
 SIOC_API struct sio_slice sio_event_slice(const struct sio_event *e,
                                           struct sio_str sub);
 SIOC_API size_t sio_event_n_attachments(const struct sio_event *e);
 SIOC_API struct sio_slice sio_event_attachment(const struct sio_event *e, size_t i);
-/* If value, an argument or a part of one, is a placeholder, its attachment's index; else -1. */
+/*
+ * If value, an argument or a part of one, is a placeholder, its attachment's index;
+ * else -1.
+ */
 SIOC_API int sio_event_placeholder(const struct sio_event *e, struct sio_str value);
 
 /*
- * Adds all arguments from the first one on to m, attachments included: a relay.  Large
- * text and attachments are referenced, nothing is parsed again.  An event without attachments
- * whose text holds what looks like a placeholder cannot go with attachments: sending m is
- * then SIO_ERR_PROTOCOL.
+ * Adds all arguments from the first one on to m, attachments included: a relay.
+ * Large text and attachments are referenced, nothing is parsed again.  An event
+ * without attachments whose text holds what looks like a placeholder cannot go with
+ * attachments: sending m is then SIO_ERR_PROTOCOL.
  */
 SIOC_API int sio_message_add_event(struct sio_message *m, const struct sio_event *e,
                                    size_t first);
 
 /*
- * The sender's wish for an ack.  Answer at once with sio_event_ack, or take it and answer later.  An
- * event that is neither answered nor taken when the handler returns is answered by nobody.
+ * The sender's wish for an ack.  Answer at once with sio_event_ack, or take it and
+ * answer later.  An event that is neither answered nor taken when the handler returns
+ * is answered by nobody.
  */
 SIOC_API bool sio_event_wants_ack(const struct sio_event *e);
-/* m: arguments of the answer (its event name is not sent), or NULL for none.  Borrowed. */
+/*
+ * m: arguments of the answer (its event name is not sent), or NULL for none.
+ * Borrowed.
+ */
 SIOC_API int sio_event_ack(struct sio_event *e, struct sio_message *m);
 
 struct sio_ack; /* a taken ack; outlives its socket safely */
@@ -109,8 +117,8 @@ SIOC_API int sio_ack_send(struct sio_ack *ack, struct sio_message *m);
 SIOC_API void sio_ack_free(struct sio_ack *ack); /* never answers */
 
 /*
- * The answer to an emit with ack, exactly once: status SIO_OK with e; SIO_ERR_TIMEOUT or
- * SIO_ERR_CLOSED with e == NULL.
+ * The answer to an emit with ack, exactly once: status SIO_OK with e; SIO_ERR_TIMEOUT
+ * or SIO_ERR_CLOSED with e == NULL.
  */
 typedef void (*sio_ack_cb)(int status, struct sio_event *e, void *user);
 

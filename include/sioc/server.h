@@ -5,6 +5,10 @@
  *
  * A client is one Engine.IO session; each namespace that it joins makes a socket with
  * an id of its own.  A violation of the protocol ends the client's connection.
+ *
+ * Everything is called on the loop's thread, and calls back there.  Handlers may end,
+ * move and send to anybody.  A socket pointer is good until its on_disconnect returns;
+ * who keeps one longer keeps the id instead, and looks it up.
  */
 #ifndef SIOC_SERVER_H
 #define SIOC_SERVER_H
@@ -21,21 +25,28 @@ struct sio_namespace;
 struct sio_socket;
 
 struct sio_server_options {
-    struct eio_server_options
-        engine;                  /* path NULL: "/socket.io/"; on_session, user: ours */
+    /* path NULL: "/socket.io/".  on_session is ours; user is allow_request's. */
+    struct eio_server_options engine;
     uint32_t connect_timeout_ms; /* until the first namespace is joined; 0: 45000 */
     uint32_t max_attachments;    /* per packet; 0: 10 */
     uint32_t max_namespaces;     /* joined per client; 0: 64 */
-    size_t
-        max_binary_bytes; /* of a packet whose attachments are not all there; 0: 4 x max_payload */
+    /*
+     * What a packet and those of its attachments that are there may hold; 0: 4 x
+     * max_payload.
+     */
+    size_t max_binary_bytes;
 };
 
-/* opts is copied; what it points to (origins, allow_request's user) stays the caller's.  NULL with diag filled. */
+/*
+ * opts is copied; what it points to (origins, allow_request's user) stays the
+ * caller's.  NULL with diag filled.
+ */
 SIOC_API struct sio_server *sio_server_new(struct net_loop *loop,
                                            const struct sio_server_options *opts,
                                            struct sio_diag *diag);
 /*
- * Cuts all connections (on_disconnect: SHUTDOWN) and frees, namespaces included.  Not from a handler.
+ * Cuts all connections (on_disconnect: SHUTDOWN) and frees, namespaces included.  Not
+ * from a handler.
  */
 SIOC_API void sio_server_free(struct sio_server *server);
 /* As eio_server_listen, eio_server_shutdown. */
@@ -44,9 +55,12 @@ SIOC_API int sio_server_listen(struct sio_server *server,
                                struct sio_diag *diag);
 SIOC_API void sio_server_shutdown(struct sio_server *server, uint32_t timeout_ms,
                                   void (*cb)(void *user), void *user);
+/* The Engine.IO server below, for its statistics; borrowed. */
 SIOC_API struct eio_server *sio_server_engine(struct sio_server *server);
 
-/* Reasons that a socket ends with, as the protocol's other implementations name them. */
+/*
+ * Reasons that a socket ends with, as the protocol's other implementations name them.
+ */
 enum sio_disconnect_reason {
     SIO_DISCONNECT_CLIENT, /* "client namespace disconnect" */
     SIO_DISCONNECT_SERVER, /* "server namespace disconnect" */
@@ -54,18 +68,20 @@ enum sio_disconnect_reason {
     SIO_DISCONNECT_TRANSPORT_ERROR,
     SIO_DISCONNECT_PARSE_ERROR,
     SIO_DISCONNECT_PING_TIMEOUT,
-    SIO_DISCONNECT_FORCED, /* "forced close": a protocol violation, a missed deadline */
-    SIO_DISCONNECT_FORCED_SERVER, /* "forced server close": sio_socket_disconnect(s, true) */
+    SIO_DISCONNECT_FORCED,        /* "forced close": a violation, a missed deadline */
+    SIO_DISCONNECT_FORCED_SERVER, /* "forced server close": by the application */
     SIO_DISCONNECT_SHUTDOWN,      /* "server shutting down" */
 };
+/* The texts above; a constant. */
 SIOC_API const char *sio_disconnect_reason_text(enum sio_disconnect_reason reason);
 
 struct sio_namespace_ops {
     /*
-     * Someone wants to join; auth is the payload's raw JSON, an object, or ptr NULL.  Returns NULL to
-     * accept, or the message of the CONNECT_ERROR; *data may be set to a raw JSON text (copied after
-     * the return).  The socket can be sent to only after it was accepted; if it is refused, it ends with
-     * the return, without on_disconnect.  May be NULL: all are accepted.
+     * Someone wants to join; auth is the payload's raw JSON, an object, or ptr NULL.
+     * Returns NULL to accept, or the message of the CONNECT_ERROR; *data may be set
+     * to a raw JSON text (copied after the return).  The socket can be sent to only
+     * after it was accepted; if it is refused, it ends with the return, without
+     * on_disconnect.  May be NULL: all are accepted.
      */
     const char *(*on_join)(struct sio_socket *s, struct sio_str auth,
                            struct sio_str *data, void *user);
@@ -73,83 +89,107 @@ struct sio_namespace_ops {
     /* Joined; the CONNECT reply is queued before anything emitted here. */
     void (*on_connect)(struct sio_socket *s, struct sio_str auth, void *user);
 
-    /* The end of a socket, exactly once.  It is still in its rooms; it can no longer be sent to. */
+    /*
+     * The end of a socket, exactly once.  It is still in its rooms; it can no longer
+     * be sent to.
+     */
     void (*on_disconnect)(struct sio_socket *s, enum sio_disconnect_reason reason,
                           void *user);
 
-    /* Every event that has no handler of its own, after reserved names were refused.  May be NULL. */
+    /*
+     * Every event that has no handler of its own, after reserved names were refused.
+     * May be NULL.
+     */
     void (*on_event)(struct sio_socket *s, struct sio_event *e, void *user);
 };
 
 /*
- * Makes a namespace ("/" or "/name"; exists from the start, joined by nobody).  ops are borrowed.
- * NULL: exists already, bad name, out of memory.
+ * Makes a namespace ("/" or "/name"; exists from the start, joined by nobody).  ops
+ * are borrowed.  NULL: exists already, bad name, out of memory.
  */
 SIOC_API struct sio_namespace *sio_server_namespace(struct sio_server *server,
                                                     const char *name,
                                                     const struct sio_namespace_ops *ops,
                                                     void *user);
+/* Borrowed, lives as long as the server; NULL: there is none of that name. */
 SIOC_API struct sio_namespace *sio_server_find(struct sio_server *server,
                                                struct sio_str name);
 
 /*
- * A handler for one event name.  A second one for the same name replaces the first.  SIO_OK,
- * SIO_ERR_NOMEM, SIO_ERR_INVAL (a name reserved by the protocol).  A handler may close anything; its event
- * stays good until it returns.
+ * A handler for one event name.  A second one for the same name replaces the first.
+ * SIO_OK, SIO_ERR_NOMEM, SIO_ERR_INVAL (a name reserved by the protocol).  A handler
+ * may close anything; its event stays good until it returns.
  */
 typedef void (*sio_event_cb)(struct sio_socket *s, struct sio_event *e, void *user);
 SIOC_API int sio_namespace_on(struct sio_namespace *ns, const char *event,
                               sio_event_cb cb, void *user);
 
+/* Its name, "/" included; and how many sockets have joined. */
 SIOC_API struct sio_str sio_namespace_name(const struct sio_namespace *ns);
 SIOC_API size_t sio_namespace_n_sockets(const struct sio_namespace *ns);
 /*
- * Walks the sockets that are there now; fn returning false stops.  fn may disconnect anybody; who is
- * gone is not visited.  SIO_OK, or SIO_ERR_NOMEM: nobody was visited.
+ * Walks the sockets that are there now; fn returning false stops.  fn may disconnect
+ * anybody; who is gone is not visited.  SIO_OK, or SIO_ERR_NOMEM: nobody was visited.
  */
 SIOC_API int sio_namespace_each(struct sio_namespace *ns,
                                 bool (*fn)(struct sio_socket *s, void *user),
                                 void *user);
+/* The joined socket of that id, borrowed; NULL: it has gone. */
 SIOC_API struct sio_socket *sio_namespace_find(struct sio_namespace *ns,
                                                struct sio_str id);
 
-SIOC_API struct sio_str sio_socket_id(const struct sio_socket *s); /* public */
+/* Known to other clients too: not the session's secret.  Borrowed. */
+SIOC_API struct sio_str sio_socket_id(const struct sio_socket *s);
 SIOC_API struct sio_namespace *sio_socket_namespace(const struct sio_socket *s);
-/* The connection: handshake, transport, number.  Good in on_disconnect too, not after it. */
+/*
+ * The connection: handshake, transport, number.  Good in on_disconnect too, not after
+ * it.
+ */
 SIOC_API struct eio_session *sio_socket_session(const struct sio_socket *s);
+/* The application's pointer, NULL at first; freed by the application in on_disconnect. */
 SIOC_API void sio_socket_set_data(struct sio_socket *s, void *data);
 SIOC_API void *sio_socket_data(const struct sio_socket *s);
 
 /*
- * Queues m for one socket.  m stays the caller's and may be sent again.  SIO_OK, SIO_ERR_CLOSED, what went
- * wrong when m was built, or as eio_session_send.
+ * Queues m for one socket.  m stays the caller's and may be sent again.  SIO_OK,
+ * SIO_ERR_CLOSED, what went wrong when m was built, or as eio_session_send.
  */
 SIOC_API int sio_socket_emit(struct sio_socket *s, struct sio_message *m);
 /*
- * timeout_ms 0: none.  cb is called exactly once, later, unless this returns an error: as above, or
- * SIO_ERR_FULL when 4096 answers are awaited from this socket already.
+ * timeout_ms 0: none.  cb is called exactly once, later, unless this returns an
+ * error: as above, or SIO_ERR_FULL when 4096 answers are awaited from this socket
+ * already.
  */
 SIOC_API int sio_socket_emit_ack(struct sio_socket *s, struct sio_message *m,
                                  uint32_t timeout_ms, sio_ack_cb cb, void *user);
 
-/* Leaves the namespace: packet 41 to the client, or with close the whole connection ends. */
+/*
+ * Leaves the namespace: packet 41 to the client, or with close the whole connection
+ * ends.
+ */
 SIOC_API void sio_socket_disconnect(struct sio_socket *s, bool close);
 /* Cuts the TCP connection without a word, so that the client reconnects. */
 SIOC_API void sio_socket_abort(struct sio_socket *s);
 
 /*
- * Rooms exist while somebody is in them.  Each socket is in the room of its own id, and does not
- * leave it.  sio_socket_join: SIO_OK, SIO_ERR_NOMEM, SIO_ERR_CLOSED (not joined to its namespace yet,
- * or no more).
+ * Rooms exist while somebody is in them.  Each socket is in the room of its own id,
+ * and does not leave it.  sio_socket_join: SIO_OK, SIO_ERR_NOMEM, SIO_ERR_CLOSED (not
+ * joined to its namespace yet, or no more).
  */
 SIOC_API int sio_socket_join(struct sio_socket *s, struct sio_str room);
 SIOC_API void sio_socket_leave(struct sio_socket *s, struct sio_str room);
 SIOC_API bool sio_socket_in(const struct sio_socket *s, struct sio_str room);
-/* Fills out with at most max rooms, its own id first (borrowed: until it leaves).  Returns how many it is in. */
+/*
+ * Fills out with at most max rooms, its own id first (borrowed: until it leaves).
+ * Returns how many it is in.
+ */
 SIOC_API size_t sio_socket_rooms(const struct sio_socket *s, struct sio_str *out,
                                  size_t max);
 
-/* Whom a broadcast reaches: everybody in any of rooms (none given: in the namespace), each once. */
+/*
+ * Whom a broadcast reaches: everybody in any of rooms (none given: in the namespace),
+ * each once.
+ */
 struct sio_target {
     const struct sio_str *rooms;
     size_t n_rooms;
@@ -158,8 +198,8 @@ struct sio_target {
     const struct sio_socket *except_socket; /* the sender, or NULL */
 };
 /*
- * target NULL: everybody.  Encodes once.  Calls no handler: a connection that cannot take the message
- * ends with this turn.  Returns the number of sockets, or an error.
+ * target NULL: everybody.  Encodes once.  Calls no handler: a connection that cannot
+ * take the message ends with this turn.  Returns the number of sockets, or an error.
  */
 SIOC_API int sio_namespace_emit(struct sio_namespace *ns,
                                 const struct sio_target *target, struct sio_message *m);
@@ -168,6 +208,7 @@ SIOC_API int sio_namespace_each_of(struct sio_namespace *ns,
                                    const struct sio_target *target,
                                    bool (*fn)(struct sio_socket *s, void *user),
                                    void *user);
+/* How many sockets are in the room. */
 SIOC_API size_t sio_namespace_room_size(struct sio_namespace *ns, struct sio_str room);
 
 #ifdef __cplusplus

@@ -73,7 +73,10 @@ int sio_acks_add(struct sio_acks *acks, struct net_loop *loop, uint32_t timeout_
     return SIO_OK;
 }
 
-/* Answers mostly come in the order of the questions, so the first one is nearly always it. */
+/*
+ * Answers mostly come in the order of the questions, so the first one is nearly
+ * always it.
+ */
 static struct waiting *find(struct sio_acks *acks, uint64_t id)
 {
     struct waiting *w;

@@ -22,8 +22,8 @@ struct sio_acks {
 void sio_acks_init(struct sio_acks *acks);
 
 /*
- * Waits for one more answer; its id is in *id.  timeout_ms 0: for ever.  SIO_OK, SIO_ERR_NOMEM,
- * SIO_ERR_FULL.  cb is not called before this returns.
+ * Waits for one more answer; its id is in *id.  timeout_ms 0: for ever.  SIO_OK,
+ * SIO_ERR_NOMEM, SIO_ERR_FULL.  cb is not called before this returns.
  */
 int sio_acks_add(struct sio_acks *acks, struct net_loop *loop, uint32_t timeout_ms,
                  sio_ack_cb cb, void *user, uint64_t *id);
@@ -38,8 +38,8 @@ bool sio_acks_answer(struct sio_acks *acks, uint64_t id, struct sio_event *e);
 void sio_acks_fail(struct sio_acks *acks, uint64_t id, int status);
 
 /*
- * The socket has ended: tells all that wait, with SIO_ERR_CLOSED.  What their callbacks add waits for
- * the next end (a client's socket lives on).
+ * The socket has ended: tells all that wait, with SIO_ERR_CLOSED.  What their
+ * callbacks add waits for the next end (a client's socket lives on).
  */
 void sio_acks_end(struct sio_acks *acks);
 

@@ -179,12 +179,9 @@ static int replier_send(struct sio_replier *r, struct eio_msg *msg)
     return has_room(s, msg) ? eio_client_send(s->client->eio, msg) : SIO_ERR_FULL;
 }
 
-static struct sio_str replier_nsp(const struct sio_replier *r)
+static struct sio_str replier_nsp(struct sio_replier *r)
 {
-    const struct sio_client_socket *s =
-        (const void *)((const char *)r - offsetof(struct sio_client_socket, replier));
-
-    return sio_str_from(s->name);
+    return sio_str_from(container_of(r, struct sio_client_socket, replier)->name);
 }
 
 static const struct sio_replier_ops replier_ops = {

@@ -17,10 +17,13 @@ struct sio_replier;
 struct sio_replier_ops {
     /* Sends an answer.  SIO_OK or an error, as eio_session_send. */
     int (*send)(struct sio_replier *r, struct eio_msg *msg);
-    struct sio_str (*nsp)(const struct sio_replier *r);
+    struct sio_str (*nsp)(struct sio_replier *r);
 };
 
-/* What answers the acks that the other side asked for: a socket of a server or of a client. */
+/*
+ * What answers the acks that the other side asked for: a socket of a server or of a
+ * client.
+ */
 struct sio_replier {
     const struct sio_replier_ops *ops; /* NULL: it has ended */
     struct list taken;                 /* struct sio_ack, until they are answered */
@@ -46,8 +49,9 @@ struct sio_event {
 };
 
 /*
- * An event or an answer from a parsed packet whose attachments are there.  text holds the packet.
- * replier NULL: cannot be answered.  All is borrowed.  SIO_OK or SIO_ERR_NOMEM.
+ * An event or an answer from a parsed packet whose attachments are there.  text holds
+ * the packet.  replier NULL: cannot be answered.  All is borrowed.  SIO_OK or
+ * SIO_ERR_NOMEM.
  */
 int sio_event_init(struct sio_event *e, const struct sio_packet *packet,
                    struct sio_slice text, const struct sio_slice *attachments,
@@ -55,8 +59,8 @@ int sio_event_init(struct sio_event *e, const struct sio_packet *packet,
 void sio_event_fini(struct sio_event *e);
 
 /*
- * The raw text of all arguments from the first one on, joined by ',' as they arrived; empty
- * past the end.
+ * The raw text of all arguments from the first one on, joined by ',' as they arrived;
+ * empty past the end.
  */
 struct sio_slice sio_event_args(const struct sio_event *e, size_t first);
 

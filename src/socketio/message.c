@@ -236,8 +236,8 @@ static bool holds(struct sio_slice s, const char *word)
 }
 
 /*
- * In an event without attachments a placeholder is a value like others.  In a message with
- * attachments the receiver would take it for one of them, or hang up.
+ * In an event without attachments a placeholder is a value like others.  In a message
+ * with attachments the receiver would take it for one of them, or hang up.
  */
 static bool has_lookalike(struct sio_slice args)
 {
@@ -245,7 +245,10 @@ static bool has_lookalike(struct sio_slice args)
     struct sio_str num;
     uint32_t index;
 
-    /* Nearly no text has the word, plain or with escapes: do not look closer at pictures. */
+    /*
+     * Nearly no text has the word, plain or with escapes: do not look closer at
+     * pictures.
+     */
     if (!holds(args, "_placeholder") && !holds(args, "\\u"))
         return false;
     sio_placeholder_walk_init(&walk,
@@ -336,7 +339,10 @@ static size_t fill_text(const struct sio_message *m, const struct sio_packet_hea
     return n;
 }
 
-/* Slices and parts of a message with few references and attachments need no allocation. */
+/*
+ * Slices and parts of a message with few references and attachments need no
+ * allocation.
+ */
 enum { FEW_SLICES = 24, FEW_PARTS = 12 };
 
 static int make_msg(const struct sio_message *m, const struct sio_packet_head *head,
@@ -386,7 +392,10 @@ static bool cached(const struct sio_message *m, struct sio_str nsp)
     return m->encoded && str_eq(of, nsp);
 }
 
-/* Keeps an encoding for the next call; without memory for it the next call encodes anew. */
+/*
+ * Keeps an encoding for the next call; without memory for it the next call encodes
+ * anew.
+ */
 static void keep(struct sio_message *m, struct sio_str nsp, struct eio_msg *msg)
 {
     char *copy = mem_strndup(nsp.ptr, nsp.len);

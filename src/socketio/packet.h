@@ -38,16 +38,19 @@ struct sio_packet {
     struct sio_str nsp;  /* "/" where the packet names none */
     struct sio_str json; /* without white space around it; ptr NULL: none */
 
-    /* EVENT, ACK and their binary forms: the first items of the array, and the number of all. */
+    /*
+     * EVENT, ACK and their binary forms: the first items of the array, and the number
+     * of all.
+     */
     struct sio_str items[SIO_PACKET_ITEMS];
     size_t n_items;
 };
 
 /*
- * Parses a text, checks its payload's shape against its type, refuses reserved event names and
- * placeholders that do not fit.  Text is valid UTF-8.  SIO_OK; SIO_ERR_PARSE; SIO_ERR_PROTOCOL: a
- * reserved name, or a placeholder without its attachment; SIO_ERR_TOO_BIG: more than
- * max_attachments, or JSON nested too deeply.
+ * Parses a text, checks its payload's shape against its type, refuses reserved event
+ * names and placeholders that do not fit.  Text is valid UTF-8.  SIO_OK;
+ * SIO_ERR_PARSE; SIO_ERR_PROTOCOL: a reserved name, or a placeholder without its
+ * attachment; SIO_ERR_TOO_BIG: more than max_attachments, or JSON nested too deeply.
  */
 int sio_packet_parse(struct sio_str text, uint32_t max_attachments,
                      struct sio_packet *out);
@@ -66,8 +69,8 @@ bool sio_event_name_reserved(struct sio_str name);
 bool sio_nsp_valid(struct sio_str name);
 
 /*
- * What stands in front of the JSON, as borrowed slices: good as long as h and nsp.  Nothing is
- * allocated.
+ * What stands in front of the JSON, as borrowed slices: good as long as h and nsp.
+ * Nothing is allocated.
  */
 struct sio_packet_head {
     char type[24]; /* type, count, '-' */
@@ -79,15 +82,18 @@ void sio_packet_head_make(struct sio_packet_head *h, enum sio_packet_type type,
                           uint32_t n_attachments, struct sio_str nsp, bool has_id,
                           uint64_t id);
 
-/* A packet without attachments as a message; json ptr NULL: none.  NULL: out of memory. */
+/*
+ * A packet without attachments as a message; json ptr NULL: none.  NULL: out of
+ * memory.
+ */
 struct eio_msg *sio_packet_msg(enum sio_packet_type type, struct sio_str nsp,
                                bool has_id, uint64_t id, struct sio_str json);
 
 /*
- * Walks the placeholders in checked JSON, one value or several joined by ',', in order of
- * appearance: call until it does not return 1.  *num is the value of "num" as it
- * stands in the text, *index what it says.  SIO_ERR_PROTOCOL: not an index, or a placeholder
- * with another one inside.
+ * Walks the placeholders in checked JSON, one value or several joined by ',', in
+ * order of appearance: call until it does not return 1.  *num is the value of "num"
+ * as it stands in the text, *index what it says.  SIO_ERR_PROTOCOL: not an index, or
+ * a placeholder with another one inside.
  */
 struct sio_placeholder_frame {
     bool object;
@@ -122,8 +128,9 @@ struct sio_assembly {
 };
 
 /*
- * Begins with a text for which sio_packet_is_binary says true, and holds it.  *out is complete
- * at once if no attachment is due.  Errors as sio_packet_parse, SIO_ERR_NOMEM.
+ * Begins with a text for which sio_packet_is_binary says true, and holds it.  *out is
+ * complete at once if no attachment is due.  Errors as sio_packet_parse,
+ * SIO_ERR_NOMEM.
  */
 int sio_assembly_new(struct sio_slice text, uint32_t max_attachments, size_t max_bytes,
                      struct sio_assembly **out);
@@ -134,7 +141,10 @@ static inline bool sio_assembly_complete(const struct sio_assembly *a)
     return a->n_parts == a->packet.n_attachments;
 }
 
-/* Takes (holds) the next attachment.  SIO_OK, SIO_ERR_NOMEM, SIO_ERR_TOO_BIG (max_bytes). */
+/*
+ * Takes (holds) the next attachment.  SIO_OK, SIO_ERR_NOMEM, SIO_ERR_TOO_BIG
+ * (max_bytes).
+ */
 int sio_assembly_add(struct sio_assembly *a, struct sio_slice part);
 
 #endif

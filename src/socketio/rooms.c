@@ -71,8 +71,8 @@ static void room_free_if_empty(struct rooms *r, struct room *room)
 /* Steps through both lists at once, so that it costs no more than the shorter one. */
 static struct member *find_member(const struct sio_socket *s, const struct room *room)
 {
-    const struct list *a = s->rooms.next;
-    const struct list *b = room->members.next;
+    struct list *a = s->rooms.next;
+    struct list *b = room->members.next;
 
     while (a != &s->rooms && b != &room->members) {
         struct member *of_socket = container_of(a, struct member, in_socket);
@@ -97,7 +97,10 @@ static void member_free(struct rooms *r, struct member *m)
     mem_free(m);
 }
 
-/* Every socket is in the room of its own id; that costs nothing, ids are found by the namespace. */
+/*
+ * Every socket is in the room of its own id; that costs nothing, ids are found by the
+ * namespace.
+ */
 static bool is_own_room(const struct sio_socket *s, struct sio_str room)
 {
     return str_eq(sio_socket_id(s), room);

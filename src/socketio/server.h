@@ -24,8 +24,8 @@ struct sio_server {
     void *allow_user;
 
     /*
-     * While something is sent no handler runs: connections that end then are buried at the end
-     * of the turn.
+     * While something is sent no handler runs: connections that end then are buried
+     * at the end of the turn.
      */
     unsigned sending;
     struct list dying; /* struct sio_conn.link */

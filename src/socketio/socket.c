@@ -36,9 +36,9 @@ static int reply_send(struct sio_replier *r, struct eio_msg *msg)
     return sio_conn_send(s->conn, msg);
 }
 
-static struct sio_str reply_nsp(const struct sio_replier *r)
+static struct sio_str reply_nsp(struct sio_replier *r)
 {
-    return sio_namespace_name(container_of(r, struct sio_socket, replier)->ns);
+    return sio_namespace_name(socket_of(r)->ns);
 }
 
 static const struct sio_replier_ops replier_ops = {reply_send, reply_nsp};

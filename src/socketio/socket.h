@@ -3,8 +3,8 @@
  *
  *     JOINING -> JOINED -> ENDED
  *
- * Its connection owns it.  An ended socket has left everything, and its memory lives to the
- * end of the turn: a handler may end any socket, its own included.
+ * Its connection owns it.  An ended socket has left everything, and its memory lives
+ * to the end of the turn: a handler may end any socket, its own included.
  */
 #ifndef SOCKETIO_SOCKET_H
 #define SOCKETIO_SOCKET_H
@@ -40,7 +40,10 @@ struct sio_socket *sio_socket_new(struct sio_conn *conn, struct sio_namespace *n
 /* JOINING -> ENDED: refused. */
 void sio_socket_discard(struct sio_socket *s);
 
-/* JOINING -> JOINED: can be found and sent to.  SIO_OK or SIO_ERR_NOMEM (it is still JOINING). */
+/*
+ * JOINING -> JOINED: can be found and sent to.  SIO_OK or SIO_ERR_NOMEM (it is still
+ * JOINING).
+ */
 int sio_socket_admit(struct sio_socket *s);
 
 /* JOINED -> ENDED, on_disconnect included.  Harmless in another state. */

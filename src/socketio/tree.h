@@ -12,8 +12,8 @@
 #include "base/buf.h"
 
 /*
- * Appends value to w.  SIO_OK; SIO_ERR_INVAL: NULL or an invalid item; SIO_ERR_TOO_BIG: nested
- * deeper than JSON_MAX_DEPTH; SIO_ERR_NOMEM.
+ * Appends value to w.  SIO_OK; SIO_ERR_INVAL: NULL or an invalid item;
+ * SIO_ERR_TOO_BIG: nested deeper than JSON_MAX_DEPTH; SIO_ERR_NOMEM.
  */
 int sio_tree_write(struct wbuf *w, const cJSON *value);
 

@@ -21,8 +21,8 @@ void fake_binary(struct eio_session *s, const void *p, size_t len);
 void fake_close(struct eio_session *s, enum eio_close_reason reason);
 
 /*
- * All that was sent since the last call, without the '4' of each: "a|b|<3 bytes>" for two
- * texts and an attachment.  Good until the next call.
+ * All that was sent since the last call, without the '4' of each: "a|b|<3 bytes>" for
+ * two texts and an attachment.  Good until the next call.
  */
 const char *fake_sent(struct eio_session *s);
 

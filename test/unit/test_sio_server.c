@@ -122,7 +122,9 @@ static struct eio_session *open_session(struct world *w)
     return fake_open(sio_server_engine(w->server));
 }
 
-/* A client in "/"; its socket in *s (NULL allowed).  What it was sent so far is read. */
+/*
+ * A client in "/"; its socket in *s (NULL allowed).  What it was sent so far is read.
+ */
 static struct eio_session *join(struct world *w, struct sio_socket **s)
 {
     struct eio_session *session = open_session(w);
@@ -653,7 +655,10 @@ static void disconnect_the_others(struct world *w, struct sio_socket *s)
     sio_namespace_each(w->ns, disconnect_one, &n);
 }
 
-/* A receiver's connection ends while a broadcast is on its way; its handler runs after it. */
+/*
+ * A receiver's connection ends while a broadcast is on its way; its handler runs
+ * after it.
+ */
 static void a_broadcast_calls_no_handler(void **state)
 {
     struct eio_session *s[3];
@@ -752,7 +757,10 @@ static void an_idle_client_is_small(void **state)
     assert_true(sizeof(struct sio_conn) + sizeof(struct sio_socket) < 450);
 }
 
-/* A client's life with the n-th allocation failing: it may lose its connection, nothing else. */
+/*
+ * A client's life with the n-th allocation failing: it may lose its connection,
+ * nothing else.
+ */
 static void live(struct world *w)
 {
     struct sio_socket *socket = NULL;
