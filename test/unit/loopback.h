@@ -36,6 +36,13 @@ void peer_wait_len(struct peer *p, size_t len);
 void peer_wait_text(struct peer *p, const char *text);
 void peer_wait_end(struct peer *p);
 
+/* Runs the loop as long as condition holds; for a test's own function, with <cmocka.h>. */
+#define RUN_WHILE(loop, condition)                               \
+    for (int turns_ = 0; condition; turns_++) {                  \
+        assert_true(turns_ < 3000);                              \
+        assert_int_equal(net_loop_run_once((loop), 10), SIO_OK); \
+    }
+
 /* Runs the loop until *flag. */
 void loop_until(struct net_loop *loop, const bool *flag);
 

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <sys/socket.h>
+
 #include "base/list.h"
 #include "base/str.h"
 #include "http/server.h"
@@ -303,6 +305,50 @@ static void a_waiting_request_holds_back_those_behind_it(void **state)
     assert_non_null(strstr(p.data, "\r\n\r\nfirstHTTP/1.1 200 OK"));
     assert_int_equal(f->n_aborts, 0);
     peer_close(&p);
+}
+
+/* The kernel's buffers fill up, ours does not: the server stops reading. */
+static void what_is_sent_behind_a_waiting_request_is_bounded(void **state)
+{
+    static const char junk[65536] = "GET /hello HTTP/1.1\r\n";
+    struct fixture *f = *state;
+    struct peer p;
+    const struct linger reset = {.l_onoff = 1}; /* a FIN would wait behind all that */
+    size_t total = 0;
+    int refused = 0;
+
+    peer_connect(&p, f->loop, f->port);
+    peer_send_text(&p, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    while (refused < 50) {
+        ssize_t n = send(p.fd, junk, sizeof(junk), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        total += n > 0 ? (size_t)n : 0;
+        refused = n > 0 ? 0 : refused + 1;
+        assert_true(total < 64u << 20);
+        assert_int_equal(net_loop_run_once(f->loop, 0), SIO_OK);
+    }
+    assert_non_null(f->held);
+    setsockopt(p.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    peer_close(&p);
+    RUN_WHILE(f->loop, f->held)
+    assert_int_equal(f->n_aborts, 1);
+}
+
+/* The table of routes may move meanwhile. */
+static void routes_may_be_added_while_a_request_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct peer p;
+
+    peer_connect(&p, f->loop, f->port);
+    peer_send_text(&p, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    RUN_WHILE(f->loop, !f->held)
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(http_server_route(f->server, HTTP_GET, "/more", &hello, f),
+                         SIO_OK);
+    peer_close(&p);
+    RUN_WHILE(f->loop, f->held)
+    assert_int_equal(f->n_aborts, 1);
 }
 
 static void http_1_0_closes_unless_asked(void **state)
@@ -665,14 +711,12 @@ static void a_client_that_leaves_aborts_what_waits(void **state)
 
         peer_connect(&p, f->loop, f->port);
         peer_send_text(&p, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-        while (!f->held)
-            assert_int_equal(net_loop_run_once(f->loop, 10), SIO_OK);
+        RUN_WHILE(f->loop, !f->held)
         if (half)
             peer_end(&p);
         else
             peer_close(&p);
-        while (f->held)
-            assert_int_equal(net_loop_run_once(f->loop, 10), SIO_OK);
+        RUN_WHILE(f->loop, f->held)
         if (half) {
             peer_wait_end(&p);
             peer_close(&p);
@@ -781,8 +825,7 @@ static void a_stream_tells_when_there_is_room_and_when_it_is_over(void **state)
     assert_int_equal(f->n_drains, 1);
     assert_int_equal(http_stream_pending(f->held), 0);
     peer_close(&p);
-    while (f->n_aborts == 0)
-        assert_int_equal(net_loop_run_once(f->loop, 10), SIO_OK);
+    RUN_WHILE(f->loop, f->n_aborts == 0)
     sio_buf_unref(b);
 }
 
@@ -828,11 +871,9 @@ static void a_waiting_request_has_no_deadline(void **state)
 
     peer_connect(&p, f->loop, f->port);
     peer_send_text(&p, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-    while (!f->held)
-        assert_int_equal(net_loop_run_once(f->loop, 10), SIO_OK);
+    RUN_WHILE(f->loop, !f->held)
     until = net_loop_now_ms(f->loop) + 200;
-    while (net_loop_now_ms(f->loop) < until)
-        assert_int_equal(net_loop_run_once(f->loop, 10), SIO_OK);
+    RUN_WHILE(f->loop, net_loop_now_ms(f->loop) < until)
     assert_non_null(f->held);
     http_reply_bytes(f->held, 200, "text/plain", "late", 4);
     peer_wait_text(&p, "late");
@@ -849,11 +890,9 @@ static void who_does_not_read_is_cut(void **state)
     memset(sio_buf_data(b), 'x', 16 << 20);
     peer_connect(&p, f->loop, f->port);
     peer_send_text(&p, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
-    while (!f->held)
-        assert_int_equal(net_loop_run_once(f->loop, 10), SIO_OK);
+    RUN_WHILE(f->loop, !f->held)
     assert_int_equal(http_stream_send(f->held, &part, 1), SIO_OK);
-    while (f->n_aborts == 0)
-        assert_int_equal(net_loop_run_once(f->loop, 10), SIO_OK);
+    RUN_WHILE(f->loop, f->n_aborts == 0)
     peer_close(&p);
     sio_buf_unref(b);
 }
@@ -876,8 +915,7 @@ static void drains_idle_and_busy_connections(void **state)
     peer_wait_text(&idle, "hello");
     peer_connect(&busy, f->loop, f->port);
     peer_send_text(&busy, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-    while (!f->held)
-        assert_int_equal(net_loop_run_once(f->loop, 10), SIO_OK);
+    RUN_WHILE(f->loop, !f->held)
 
     http_server_drain(f->server, note_drained, f);
     peer_wait_end(&idle);
@@ -912,6 +950,8 @@ int main(void)
         TEST(answers_and_says_that_it_closes),
         TEST(keeps_a_connection_open_and_pipelines_in_order),
         TEST(a_waiting_request_holds_back_those_behind_it),
+        TEST(what_is_sent_behind_a_waiting_request_is_bounded),
+        TEST(routes_may_be_added_while_a_request_waits),
         TEST(http_1_0_closes_unless_asked),
         TEST(head_has_the_head_of_get_and_no_body),
         TEST(takes_an_absolute_target),

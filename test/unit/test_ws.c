@@ -570,8 +570,7 @@ static void dial(struct fixture *f, struct peer *p)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
     to.port = ntohs(at.sin_port);
     assert_non_null(net_conn_connect(f->loop, &to, &ops, f));
-    while (!f->ws)
-        assert_int_equal(net_loop_run_once(f->loop, 10), SIO_OK);
+    RUN_WHILE(f->loop, !f->ws)
     *p = (struct peer){.loop = f->loop, .cap = 1, .data = calloc(1, 1)};
     p->fd = accept(fd, NULL, NULL);
     assert_true(p->fd >= 0);
