@@ -613,8 +613,8 @@ static void on_readable(struct net_conn *c, uint32_t events)
 {
     bool reads = !c->eof && (c->state != CONN_OPEN || !c->paused);
 
-    if (c->state == CONN_HANDSHAKE && !c->greeted) {
-        if (!c->dial && c->loop->n_handshakes >= LOOP_MAX_HANDSHAKES)
+    if (c->state == CONN_HANDSHAKE && c->listener && !c->greeted) {
+        if (c->loop->n_handshakes >= LOOP_MAX_HANDSHAKES)
             return; /* level triggered: seen again in the next turn */
         c->loop->n_handshakes++;
         c->greeted = true;

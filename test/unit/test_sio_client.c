@@ -30,6 +30,7 @@
 struct visit {
     struct net_conn *conn;
     struct server *server;
+    bool upgraded;
     char in[65536];
     size_t len;
 };
@@ -44,6 +45,8 @@ struct server {
     const char *ws_fields; /* instead of the right ones */
     size_t n_gets;
     size_t n_visits;
+    size_t n_upgrades;
+    size_t n_ws_gone;
     char posted[65536];    /* bodies of all POSTs, joined by '|' */
     struct net_conn *poll; /* a GET that waits */
 };
@@ -89,6 +92,8 @@ static void answer_upgrade(struct visit *v)
     const char *key = strstr(v->in, "Sec-WebSocket-Key: ");
     char accept[29], head[512];
 
+    v->upgraded = true;
+    s->n_upgrades++;
     assert_non_null(key);
     assert_int_equal(ws_accept_key((struct sio_str){key + 19, 24}, accept), SIO_OK);
     snprintf(head, sizeof(head),
@@ -139,6 +144,8 @@ static void on_request(struct net_conn *c, uint8_t *data, size_t len, void *user
     struct visit *v = user;
 
     alloc_fail_pause();
+    if (v->upgraded)
+        len = 0; /* frames, of which nothing is asked */
     if (len > sizeof(v->in) - v->len - 1)
         len = sizeof(v->in) - v->len - 1;
     memcpy(v->in + v->len, data, len);
@@ -170,6 +177,7 @@ static void on_gone(struct net_conn *c, int error, void *user)
     (void)error;
     if (v->server->poll == c)
         v->server->poll = NULL;
+    v->server->n_ws_gone += v->upgraded;
     free(v);
 }
 
@@ -582,6 +590,93 @@ static void frames_that_break_the_protocol_end_the_connection(void **state)
         w->server.ws_len = cases[i].len;
         expect_down(w, &o, cases[i].why, cases[i].why);
     }
+}
+
+/* From one transport to the other. */
+
+static void where_websocket_does_not_work_polling_does(void **state)
+{
+    static const char *const bodies[] = {"no WebSocket here", OPEN, JOINED, NULL};
+    struct world *w = new_world();
+    struct sio_client_options o = {0};
+
+    (void)state;
+    w->server.bodies = bodies;
+    assert_true(begin(w, &o));
+    run_until(w, w->n_joins);
+    assert_string_equal(sio_client_transport(w->client), "polling");
+    assert_int_equal(w->n_downs, 0);
+    free_world(w);
+}
+
+static void a_failed_upgrade_leaves_polling_as_it_was(void **state)
+{
+#define PROBE(literal)               \
+    {                                \
+        literal, sizeof(literal) - 1 \
+    }
+    static const struct {
+        const char *frames;
+        size_t len;
+    } cases[] = {
+        PROBE("\x81\x06"
+              "3probX"),
+        PROBE("\x81\x01"
+              "6"),
+        PROBE("\x82\x06"
+              "3probe"),
+        PROBE("\x88\x00"),
+        PROBE("\x81\x81xxxx3"),
+    };
+    static const char *const bodies[] = {
+        "0{\"sid\":\"abc\",\"upgrades\":[\"websocket\"],\"pingInterval\":25000,"
+        "\"pingTimeout\":20000}",
+        JOINED, NULL};
+
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct world *w = new_world();
+        struct sio_client_options o = {.transports = SIO_TRANSPORTS_UPGRADE};
+
+        w->server.bodies = bodies;
+        w->server.ws = cases[i].frames;
+        w->server.ws_len = cases[i].len;
+        assert_true(begin(w, &o));
+        run_until(w, w->n_joins && w->server.n_upgrades && w->server.n_ws_gone);
+        run_until(w, w->server.poll);
+        say_body(w->server.poll, "42[\"still\"]");
+        run_until(w, w->n_events);
+        assert_string_equal(sio_client_transport(w->client), "polling");
+        assert_int_equal(w->n_downs, 0);
+        free_world(w);
+    }
+}
+
+/* The server holds the poll, as it must, until the client has seen "3probe". */
+static void an_upgrade_waits_for_the_poll_and_keeps_order(void **state)
+{
+    static const char *const bodies[] = {
+        "0{\"sid\":\"abc\",\"upgrades\":[\"websocket\"],\"pingInterval\":25000,"
+        "\"pingTimeout\":20000}",
+        JOINED, NULL};
+    struct world *w = new_world();
+    struct sio_client_options o = {.transports = SIO_TRANSPORTS_UPGRADE};
+
+    (void)state;
+    w->server.bodies = bodies;
+    w->server.ws = "\x81\x06"
+                   "3probe";
+    w->server.ws_len = 8;
+    assert_true(begin(w, &o));
+    run_until(w, w->n_joins && w->server.n_upgrades && w->server.poll);
+    for (int turn = 0; turn < 10; turn++) /* "3probe" arrives; the poll still waits */
+        net_loop_run_once(w->loop, 1);
+    assert_string_equal(sio_client_transport(w->client), "polling");
+    say_body(w->server.poll, "42[\"last by polling\"]");
+    run_until(w, strcmp(sio_client_transport(w->client), "websocket") == 0);
+    assert_int_equal(w->n_events, 1);
+    assert_int_equal(w->n_downs, 0);
+    free_world(w);
 }
 
 /* What is harmless. */
@@ -999,6 +1094,9 @@ int main(void)
         cmocka_unit_test(deep_json_is_refused),
         cmocka_unit_test(handshakes_of_websocket_are_checked),
         cmocka_unit_test(frames_that_break_the_protocol_end_the_connection),
+        cmocka_unit_test(where_websocket_does_not_work_polling_does),
+        cmocka_unit_test(a_failed_upgrade_leaves_polling_as_it_was),
+        cmocka_unit_test(an_upgrade_waits_for_the_poll_and_keeps_order),
         cmocka_unit_test(late_and_unknown_packets_are_ignored),
         cmocka_unit_test(a_ping_is_answered_before_what_waits),
         cmocka_unit_test(the_delay_doubles_to_its_bound),
