@@ -1,5 +1,12 @@
 /*
  * sioc/client.h - Socket.IO client: one connection that comes back by itself
+ *
+ * A client dials a server, over WebSocket or polling, and joins namespaces on it,
+ * each of which is a socket.  When the connection is lost it dials again, for ever,
+ * with a growing, random delay, and joins again.  Everything runs on the loop's
+ * thread.  Any callback may close or free the client; no callback runs before the call
+ * that asks for it has returned, unless said otherwise.
+ * (Socket.IO protocol 5, Engine.IO protocol 4)
  */
 #ifndef SIOC_CLIENT_H
 #define SIOC_CLIENT_H
@@ -14,97 +21,167 @@ struct sio_client;
 struct sio_client_socket; /* a namespace of a client */
 
 enum sio_client_transports {
-    SIO_TRANSPORTS_DEFAULT,   /* WebSocket; polling where that fails */
-    SIO_TRANSPORTS_UPGRADE,   /* polling, then upgrade to WebSocket */
+    SIO_TRANSPORTS_DEFAULT,   /* WebSocket; polling where its handshake fails */
+    SIO_TRANSPORTS_UPGRADE,   /* polling, then WebSocket where the server offers it */
     SIO_TRANSPORTS_WEBSOCKET, /* nothing else */
     SIO_TRANSPORTS_POLLING,
 };
 
-/* What happens to an event that is emitted while there is no connection. */
+/* What happens to an event that is emitted while its namespace is not joined. */
 enum sio_client_offline {
     SIO_OFFLINE_KEEP,   /* all, in order, up to max_queue_bytes, then SIO_ERR_FULL */
     SIO_OFFLINE_NEWEST, /* the same, but the oldest makes room */
-    SIO_OFFLINE_DROP,
+    SIO_OFFLINE_DROP,   /* SIO_ERR_CLOSED */
 };
 
+/* Zero is the default of each.  All text is copied. */
 struct sio_client_options {
-    const char *
-        url; /* http://, https://, ws://, wss://; host, port; a path other than "/" is refused */
-    const char *path;                /* NULL: "/socket.io/" */
-    const char *query;               /* "a=b&c=d" already encoded, or NULL */
+    /* http://, https://, ws:// or wss://, a host and maybe a port; no path, no user. */
+    const char *url;
+    const char *path;                /* begins and ends with '/'; NULL: "/socket.io/" */
+    const char *query;               /* "a=b&c=d", percent-encoded, or NULL */
     const char *const *extra_fields; /* "Name: value", NULL-terminated, or NULL */
     enum sio_client_transports transports;
     enum sio_client_offline offline;
-    size_t max_queue_bytes;      /* 0: 16 MiB */
-    size_t max_message;          /* accepted from the server; 0: 16 MiB */
-    uint32_t connect_timeout_ms; /* of one attempt; 0: 20000 */
-    bool no_reconnect;
-    bool
-        reconnect_after_server_disconnect; /* also after the server's DISCONNECT packet */
-    uint32_t reconnect_delay_ms;           /* first; 0: 1000; doubles */
-    uint32_t reconnect_delay_max_ms; /* 0: 5000; each times 0.5 to 1.5 at random */
-    const char *tls_ca_file;         /* instead of the system's, or NULL */
-    const char *tls_cert_file;       /* client certificate */
-    const char *tls_key_file;
-    bool tls_insecure; /* no verification: for tests */
+    size_t max_queue_bytes; /* waiting to be sent, connected or not; 0: 16 MiB */
+    size_t max_message; /* bytes, accepted from the server in one message; 0: 16 MiB */
 
-    /* A connection attempt failed or a connection was lost: one sentence, and when the next attempt is. */
+    uint32_t connect_timeout_ms; /* of one attempt, and to join a namespace; 0: 20 s */
+    bool no_reconnect;
+
+    /*
+     * Also join again, after the same delays, when the server has sent DISCONNECT or
+     * CONNECT_ERROR for a namespace.  Without it that is the end of the namespace until
+     * the next sio_client_connect, as with other clients.
+     */
+    bool reconnect_after_server_disconnect;
+    uint32_t reconnect_delay_ms; /* the first; 0: 1 s; each one doubles */
+    uint32_t
+        reconnect_delay_max_ms; /* 0: 5 s; each is then times 0.5 to 1.5 at random */
+
+    const char *tls_ca_file;   /* PEM; trusted instead of the system's CAs, or NULL */
+    const char *tls_cert_file; /* PEM; the client's certificate, or NULL */
+    const char *tls_key_file;  /* PEM; NULL: in tls_cert_file */
+    bool tls_insecure;         /* no verification at all: for tests */
+
+    /*
+     * An attempt failed, or the connection was lost: why in one sentence (borrowed), and
+     * in how many milliseconds the next attempt is made; 0: none is.  error: SIO_ERR_RESOLVE,
+     * _REFUSED, _TIMEOUT, _TLS (handshake, certificate), _IO, _CLOSED (by the server),
+     * _PROTOCOL, _PARSE, _TOO_BIG (what the server sent), _NOMEM.  May be NULL.
+     */
     void (*on_down)(struct sio_client *c, int error, const char *why,
                     uint32_t retry_in_ms, void *user);
     void *user;
 };
 
-/* Checks the options; nothing is dialled yet.  NULL with diag filled. */
+/*
+ * Checks the options and reads the TLS files; nothing is dialled yet.  NULL with diag (may
+ * be NULL) filled.  The caller frees it before the loop.
+ */
 SIOC_API struct sio_client *sio_client_new(struct net_loop *loop,
                                            const struct sio_client_options *opts,
                                            struct sio_diag *diag);
+
+/*
+ * Ends at once and frees, its sockets too.  Acks and flushed callbacks that wait are told
+ * SIO_ERR_CLOSED before this returns; nothing else is called any more.  NULL is allowed.
+ */
 SIOC_API void sio_client_free(struct sio_client *c);
 
+/* Each may be NULL. */
 struct sio_client_socket_ops {
-    void (*on_connect)(struct sio_client_socket *s, void *user); /* joined, each time */
-    /* Refused by the server: its message and data (raw JSON object). */
+    /* Joined, each time.  What was kept while not joined leaves after this returns. */
+    void (*on_connect)(struct sio_client_socket *s, void *user);
+
+    /* Refused by the server: its message, and its data as JSON (ptr NULL: none); borrowed. */
     void (*on_connect_error)(struct sio_client_socket *s, struct sio_str message,
                              struct sio_str data, void *user);
+
+    /*
+     * No longer joined, once for each on_connect: "io server disconnect", "io client
+     * disconnect", "transport close", "transport error", "ping timeout", "parse error".
+     * Acks that waited have been told before.
+     */
     void (*on_disconnect)(struct sio_client_socket *s, const char *reason, void *user);
+
+    /* An event that no sio_client_socket_on handler takes.  e is borrowed. */
     void (*on_event)(struct sio_client_socket *s, struct sio_event *e, void *user);
 
-    /* The auth object as raw JSON for each connection (borrowed until the next call); NULL: none. */
+    /*
+     * The auth payload, a JSON object, asked for before each join; borrowed until the next call.
+     * ptr NULL: none.
+     */
     struct sio_str (*auth)(struct sio_client_socket *s, void *user);
 };
 
-/* Adds a namespace ("/" or "/name"), joined on each connection.  NULL: bad name, twice, memory. */
+/*
+ * Adds a namespace, "/" or "/name", which is joined on each connection.  ops are borrowed; the
+ * socket is the client's and lives as long.  NULL: bad name, added already, out of memory.
+ */
 SIOC_API struct sio_client_socket *
 sio_client_socket(struct sio_client *c, const char *name,
                   const struct sio_client_socket_ops *ops, void *user);
 
-/* Begins to connect, for ever unless no_reconnect. */
+/*
+ * Begins to connect; harmless when it has begun.  Also joins again what the server had
+ * disconnected or refused.  SIO_OK, SIO_ERR_NOMEM, SIO_ERR_CLOSED (it is just closing).
+ */
 SIOC_API int sio_client_connect(struct sio_client *c);
 
-/* Sends DISCONNECT and a close packet, then cb once (NULL allowed).  No reconnection. */
+/*
+ * Sends what waits, DISCONNECT and a close packet, for at most 2 s, then calls cb (may be
+ * NULL) once.  on_disconnect runs before this returns.  No reconnection, until
+ * sio_client_connect.
+ */
 SIOC_API void sio_client_close(struct sio_client *c, void (*cb)(void *user),
                                void *user);
 
+/* True while there is a connection, joined or not. */
 SIOC_API bool sio_client_connected(const struct sio_client *c);
-SIOC_API const char *
-sio_client_transport(const struct sio_client *c); /* "" while there is none */
-/* Bytes that wait to be sent: offline queue and connection. */
+
+/* "websocket" or "polling"; "" while there is no connection. */
+SIOC_API const char *sio_client_transport(const struct sio_client *c);
+
+/* Bytes that wait to be sent: kept ones, and those the kernel has not taken. */
 SIOC_API size_t sio_client_pending(const struct sio_client *c);
-/* maxPayload as the server announced; 0: unknown. */
+
+/* The largest message in bytes that the server says it takes; 0: unknown. */
 SIOC_API size_t sio_client_max_payload(const struct sio_client *c);
 
 SIOC_API bool sio_client_socket_connected(const struct sio_client_socket *s);
+
+/* The public id that the server gave; empty while not joined. */
 SIOC_API struct sio_str sio_client_socket_id(const struct sio_client_socket *s);
+
+/* e is borrowed. */
 typedef void (*sio_client_event_cb)(struct sio_client_socket *s, struct sio_event *e,
                                     void *user);
+
+/* A handler for one event name; a second one replaces the first.  SIO_OK, SIO_ERR_NOMEM. */
 SIOC_API int sio_client_socket_on(struct sio_client_socket *s, const char *event,
                                   sio_client_event_cb cb, void *user);
+
+/*
+ * Emits m, which stays the caller's and may be sent again.  SIO_OK: on its way, or kept
+ * (enum sio_client_offline).  SIO_ERR_FULL: max_queue_bytes reached.  SIO_ERR_AGAIN: volatile, and
+ * it would have to wait.  SIO_ERR_CLOSED, SIO_ERR_NOMEM, or the message's own error.
+ */
 SIOC_API int sio_client_socket_emit(struct sio_client_socket *s, struct sio_message *m);
+
+/*
+ * The same with an ack: unless an error is returned, cb is called exactly once, with the answer,
+ * SIO_ERR_TIMEOUT (timeout_ms 0: never), SIO_ERR_CLOSED (disconnected), or SIO_ERR_FULL (dropped
+ * from the kept ones).
+ */
 SIOC_API int sio_client_socket_emit_ack(struct sio_client_socket *s,
                                         struct sio_message *m, uint32_t timeout_ms,
                                         sio_ack_cb cb, void *user);
+
 /*
- * Calls cb once when all that was emitted so far has been handed to the kernel; SIO_ERR_CLOSED when
- * the connection was lost before.  Pacing for senders of large messages.
+ * Calls cb once: SIO_OK when all that was emitted so far is handed to the kernel (polling: answered
+ * by the server), SIO_ERR_CLOSED when the connection is lost before.  For pacing large messages.
+ * SIO_OK, SIO_ERR_CLOSED (there is no connection; cb is not called), SIO_ERR_NOMEM.
  */
 SIOC_API int sio_client_on_flushed(struct sio_client *c,
                                    void (*cb)(int status, void *user), void *user);
