@@ -146,7 +146,7 @@ SIOC_API struct sio_namespace *sio_socket_namespace(const struct sio_socket *s);
  * it.
  */
 SIOC_API struct eio_session *sio_socket_session(const struct sio_socket *s);
-/* The application's pointer, NULL at first; freed by the application in on_disconnect. */
+/* The application's pointer, NULL at first; its to free in on_disconnect. */
 SIOC_API void sio_socket_set_data(struct sio_socket *s, void *data);
 SIOC_API void *sio_socket_data(const struct sio_socket *s);
 
