@@ -47,6 +47,7 @@ void __wrap_net_conn_close(struct net_conn *c, uint32_t linger_ms);
 struct net_loop *__wrap_net_conn_loop(struct net_conn *c);
 bool __wrap_net_conn_full(const struct net_conn *c);
 void __wrap_net_loop_reap(struct net_loop *loop, struct net_task *task);
+struct random_pool *__wrap_net_loop_random(struct net_loop *loop);
 
 void __wrap_net_conn_set_ops(struct net_conn *c, const struct net_conn_ops *ops,
                              void *user)
@@ -97,6 +98,14 @@ bool __wrap_net_conn_full(const struct net_conn *c)
 {
     (void)c;
     return false;
+}
+
+struct random_pool *__wrap_net_loop_random(struct net_loop *loop)
+{
+    static struct random_pool pool;
+
+    (void)loop;
+    return &pool;
 }
 
 void __wrap_net_loop_reap(struct net_loop *loop, struct net_task *task)
