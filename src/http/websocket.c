@@ -511,6 +511,8 @@ static struct ws *new_ws(struct net_conn *conn, bool client, struct sio_str rest
     ws->conn = conn;
     ws->client = client;
     ws->opts = *opts;
+    if (ws->opts.close_timeout_ms == 0)
+        ws->opts.close_timeout_ms = CLOSE_TIMEOUT_MS;
     ws->ops = ops;
     ws->user = user;
     ws->begin.run = on_begin;
@@ -601,7 +603,7 @@ void ws_close(struct ws *ws, int code, const char *reason)
         return;
     send_close(ws, code, reason);
     ws->state = WS_CLOSING;
-    if (net_conn_deadline(ws->conn, CLOSE_TIMEOUT_MS) < 0)
+    if (net_conn_deadline(ws->conn, ws->opts.close_timeout_ms) < 0)
         finish(ws, code);
 }
 

@@ -38,8 +38,9 @@ struct ws_ops {
 };
 
 struct ws_options {
-    size_t max_message;     /* bytes; above: 1009, decided on the announced length */
-    uint32_t max_fragments; /* of one message; 0: 16384; above: 1008 */
+    size_t max_message;        /* bytes; above: 1009, decided on the announced length */
+    uint32_t max_fragments;    /* of one message; 0: 16384; above: 1008 */
+    uint32_t close_timeout_ms; /* for the peer's answer to our close frame; 0: 5 s */
 };
 
 /*

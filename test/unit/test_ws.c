@@ -80,8 +80,8 @@ static void on_close(struct ws *ws, int code, void *user)
 
 static const struct ws_ops echo_ops = {
     .on_message = on_message, .on_drain = on_drain, .on_close = on_close};
-static const struct ws_options options = {.max_message = MAX_MESSAGE,
-                                          .max_fragments = 5};
+static const struct ws_options options = {
+    .max_message = MAX_MESSAGE, .max_fragments = 5, .close_timeout_ms = 300};
 
 static void on_request(struct http_request *r, void *user)
 {
@@ -497,6 +497,24 @@ static void our_close_waits_for_the_answer(void **state)
     free(b);
 }
 
+static void a_peer_that_does_not_answer_our_close_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    struct bytes *b = new_bytes();
+    struct peer p;
+
+    f->close_on_message = true;
+    put_frame(b, 0x81, "x", 1);
+    open_ws(f, &p);
+    peer_send(&p, b->data, b->len);
+    peer_wait_end(&p);
+    assert_int_equal(p.len, 10);
+    assert_true(f->ended);
+    assert_int_equal(f->code, 4321);
+    peer_close(&p);
+    free(b);
+}
+
 static void a_lost_connection_is_1006(void **state)
 {
     struct fixture *f = *state;
@@ -658,6 +676,7 @@ int main(void)
         TEST(large_messages_arrive_in_pieces_and_whole),
         TEST(large_text_is_refused_at_its_first_bad_byte),
         TEST(our_close_waits_for_the_answer),
+        TEST(a_peer_that_does_not_answer_our_close_is_cut),
         TEST(a_lost_connection_is_1006),
         TEST(a_peer_that_does_not_read_gets_no_pongs),
         TEST(a_client_masks_and_takes_what_is_not_masked),
