@@ -21,8 +21,10 @@ bool http_conn_may_go_on(const struct http_request *r)
 
     if (r->in_done)
         return true;
-    return r->head_done && !h->chunked && !h->expect_continue &&
-           h->content_length - r->body_bytes <= MAX_SWALLOW;
+    if (!r->head_done || h->expect_continue)
+        return false;
+    /* A chunked body tells its size last; on_body stops it. */
+    return h->chunked || h->content_length - r->body_bytes <= MAX_SWALLOW;
 }
 
 /* Takes the body, or drops it when the answer is given already. */

@@ -425,6 +425,26 @@ static void answers_other_methods_with_405_and_allow(void **state)
                 "\r\n\r\nhello");
 }
 
+static void a_body_that_nobody_wants_is_dropped_up_to_a_bound(void **state)
+{
+    struct fixture *f = *state;
+    static char text[100000] = "POST /hello HTTP/1.1\r\nHost: a\r\n"
+                               "Transfer-Encoding: chunked\r\n\r\n";
+    char *reply;
+
+    expect_part(f,
+                "POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                "2\r\n{}\r\n0\r\n\r\nGET /hello HTTP/1.1\r\n" END,
+                "\r\n\r\nhello");
+    strcat(text, "11000\r\n");
+    memset(text + strlen(text), 'x', 0x11000);
+    strcat(text, "\r\n0\r\n\r\nGET /hello HTTP/1.1\r\n" END);
+    reply = talk(f, text);
+    assert_int_equal(strncmp(reply, "HTTP/1.1 405 ", 13), 0);
+    assert_int_equal(count(reply, "HTTP/1.1 "), 1);
+    free(reply);
+}
+
 static void decodes_parameters_and_queries(void **state)
 {
     struct fixture *f = *state;
@@ -957,6 +977,7 @@ int main(void)
         TEST(takes_an_absolute_target),
         TEST(answers_unknown_paths_with_404_as_json),
         TEST(answers_other_methods_with_405_and_allow),
+        TEST(a_body_that_nobody_wants_is_dropped_up_to_a_bound),
         TEST(decodes_parameters_and_queries),
         TEST(joins_fields_and_refuses_bad_ones),
         TEST(reads_bodies_that_come_in_any_form),
