@@ -247,7 +247,7 @@ def _():
 
 # (body, content type or None): each ends the session with 400
 BAD_POSTS = [
-    (b"x", None), (b"", None), (b"9", None), (b"7hello", None), (b'42["event",1]\x1e', None),
+    (b"x", None), (b"", None), (b"9", None), (b"7hello", None), (b'42["pong",{}]\x1e', None),
     (b"\x1e", None), (b"4\xff\xfe", None), (b"2", None), (b"b!!!", None), (b"bAAA", None),
     (b"4", "application/octet-stream"), (b"0{}", None),
 ]
@@ -404,7 +404,7 @@ def _():
 
 
 # first frames that are not the probe
-NOT_A_PROBE = ["2", "4x", "5", "3probe", "x", '42["event",1]']
+NOT_A_PROBE = ["2", "4x", "3probe", "x", "6", "2probex", '42["event",1]']
 
 
 @case("a failed upgrade leaves polling as it was, and nothing is lost")

@@ -205,6 +205,14 @@ class Program:
             raise AssertionError("sanitizer report: " + text[-2000:])
 
 
+def sanitized(p):
+    """True when the program was built with AddressSanitizer: its memory tells nothing."""
+    with open(f"/proc/{p.pid}/maps") as f:
+        text = f.read()
+    with open(p.argv[0], "rb") as f:
+        return "libasan" in text or b"__asan_init" in f.read()
+
+
 def stop_all():
     for p in _programs:
         try:
