@@ -130,9 +130,11 @@ export async function runCases() {
   for (const { name, run } of cases) {
     if (words.length && !words.some((w) => name.includes(w))) continue;
     try {
+      const begun = Date.now();
       await within(run(), name, 60000);
       passed++;
-      console.log(`ok ${name}`);
+      const seconds = Math.round((Date.now() - begun) / 1000);
+      console.log(`ok ${name}${seconds ? ` (${seconds} s)` : ""}`);
     } catch (e) {
       failed++;
       const where = /mjs:(\d+):\d+\)?$/m.exec((e.stack ?? "").split("\n").filter(

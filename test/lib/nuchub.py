@@ -63,9 +63,11 @@ def run_cases():
         if words and not any(w in name for w in words):
             continue
         try:
+            begun = time.monotonic()
             function()
             passed += 1
-            print(f"ok {name}", flush=True)
+            seconds = time.monotonic() - begun
+            print(f"ok {name}" + (f" ({seconds:.0f} s)" if seconds >= 1 else ""), flush=True)
         except Exception as e:  # one failed case must not hide the others
             failed += 1
             why = " ".join(str(e).split()) or type(e).__name__
@@ -570,8 +572,12 @@ class SocketIO:
 def fence(sender, *receivers):
     """What each receiver got before an event that sender broadcasts now."""
     mark = f"fence-{random.getrandbits(48):x}"
+    echo = f'42["event_update","{mark}"]'
     sender.emit("event", mark)
-    return [r.until(lambda t: t == f'42["event_update","{mark}"]')[:-1] for r in receivers]
+    got = [r.until(lambda t: t == echo)[:-1] for r in receivers]
+    if sender not in receivers:  # it is told as well
+        sender.until(lambda t: t == echo)
+    return got
 
 
 # ---- Engine.IO polling ----
