@@ -650,3 +650,32 @@ def snapshot(ip="192.0.2.65", image=None, nuc_id="nuc_a", **more):
          "timestamp": "2026-01-02T03:04:05.678901", "estado": "activa"}
     s.update(more)
     return {k: v for k, v in s.items() if v is not KeyError}
+
+
+# ---- certificates ----
+
+def make_ca(folder, name="ca"):
+    """A certification authority of the test's own: (certificate, key) files."""
+    cert, key = os.path.join(folder, name + ".pem"), os.path.join(folder, name + ".key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", cert,
+                    "-subj", f"/CN={name}", "-days", "2",
+                    "-addext", "basicConstraints=critical,CA:TRUE",
+                    "-addext", "keyUsage=critical,keyCertSign"],
+                   check=True, stderr=subprocess.DEVNULL)
+    return cert, key
+
+
+def make_certificate(folder, ca, names, name="server"):
+    """A server's certificate and key files, signed by ca, for subjectAltName names."""
+    cert, key = os.path.join(folder, name + ".pem"), os.path.join(folder, name + ".key")
+    request, extensions = os.path.join(folder, name + ".csr"), os.path.join(folder, name + ".ext")
+    subprocess.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                    "-nodes", "-keyout", key, "-out", request, "-subj", f"/CN={name}"],
+                   check=True, stderr=subprocess.DEVNULL)
+    with open(extensions, "w") as f:
+        f.write(f"subjectAltName={names}\nextendedKeyUsage=serverAuth\n")
+    subprocess.run(["openssl", "x509", "-req", "-in", request, "-CA", ca[0], "-CAkey", ca[1],
+                    "-CAcreateserial", "-days", "2", "-out", cert, "-extfile", extensions],
+                   check=True, stderr=subprocess.DEVNULL)
+    return cert, key
