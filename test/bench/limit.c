@@ -45,6 +45,7 @@ static const char upgrade[] =
     "\x81\x5e" "0{\"sid\":\"AAAAAAAAAAAAAAAAAAAA\",\"upgrades\":[],\"pingInterval\":25000,"
     "\"pingTimeout\":20000,\"max\":1}";
 static const char joined[] = "\x81\x20" "40{\"sid\":\"BBBBBBBBBBBBBBBBBBBB\"}";
+static const char closing[] = "\x88\x02\x03\xe8";
 static const char ack[] = "\x81\x05" "430[]";
 static const char reply[] =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n"
@@ -165,7 +166,9 @@ static void on_frames(struct limit *l, struct conn *c, const uint8_t *b, size_t 
             uint8_t second = b[1] == 0x80 ? 0 : (uint8_t)(b[7] ^ b[3]);
 
             k = 6 + (b[1] & 0x7fu);
-            if (second == '0')
+            if (b[0] == 0x88)
+                put(c, closing, sizeof closing - 1);
+            else if (second == '0')
                 put(c, joined, sizeof joined - 1);
             else if (second == '2')
                 put(c, ack, sizeof ack - 1);
