@@ -326,8 +326,10 @@ static ssize_t send_some(struct net_conn *c, const struct msghdr *msg, size_t to
 {
     ssize_t n;
 
-    do
-        n = sendmsg(c->io.fd, msg, MSG_NOSIGNAL);
+    do /* one slice, as most often: sendmsg would cost more than send */
+        n = msg->msg_iovlen == 1 ? send(c->io.fd, msg->msg_iov[0].iov_base,
+                                        msg->msg_iov[0].iov_len, MSG_NOSIGNAL)
+                                 : sendmsg(c->io.fd, msg, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
         fail_errno(c, "send", errno);
