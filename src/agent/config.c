@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "http/url.h"
 
 #define ENV_FILE        ".env"
 #define MAX_CAMERAS     256
@@ -292,6 +293,18 @@ static char *take_text(struct reader *r, enum key key, const char *otherwise)
     return mem_strndup(otherwise, strlen(otherwise));
 }
 
+static int check_server(const struct reader *r)
+{
+    struct http_url url;
+    struct sio_diag diag = {""};
+
+    if (http_url_parse(sio_str_from(r->values[KEY_SERVER].text), &url, &diag) < 0)
+        return wrong(r, KEY_SERVER, diag.text);
+    if (str_ieq(url.scheme, SIO_STR("rtsp")) || str_ieq(url.scheme, SIO_STR("rtsps")))
+        return wrong(r, KEY_SERVER, "a hub's address begins with http:// or https://");
+    return SIO_OK;
+}
+
 static int apply_texts(struct agent_config *c, struct reader *r)
 {
     struct value *server = &r->values[KEY_SERVER];
@@ -300,6 +313,8 @@ static int apply_texts(struct agent_config *c, struct reader *r)
     if (!server->text || !server->text[0])
         return sio_diag_set(r->diag, SIO_ERR_INVAL,
                             "SERVER_URL is not set: the address of the hub");
+    if (check_server(r) < 0)
+        return SIO_ERR_INVAL;
     if (nuc->text && (!nuc->text[0] || strlen(nuc->text) > NAME_MAX_BYTES))
         return wrong(r, KEY_NUC_ID, "must have 1 to 128 bytes");
     if (r->values[KEY_TOKEN].text &&

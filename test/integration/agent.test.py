@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from nuchub import (FIXTURES, Program, Server, SocketIO, agent, case, check, equal,  # noqa: E402
+from nuchub import (Program, SocketIO, agent, case, check, equal,  # noqa: E402
                     free_port, get_json, http, hub, listening, make_ca, make_certificate,
                     python_fixture, run_cases, sanitized, temp_dir, wait_for)
 
@@ -245,8 +245,6 @@ def _():
 
 @case("capture_snapshot makes the agent send that picture, with an ack when it is done")
 def _():
-    from nuchub import Program as _Program  # the agent is the client: a server asks it
-    del _Program
     port = free_port()
     with camera("open") as c:
         with python_fixture("flask_server.py", "--port", str(port), "--ask",
@@ -260,10 +258,11 @@ def _():
 def _():
     for settings in ({"SERVER_URL": "nonsense"}, {"SERVER_URL": ""},
                      {"INTERVALO_SNAPSHOT": "soon"},
-                     {"CAMARAS_IPS": "a/b=rtsp://admin:camera-pass@192.0.2.1/x"},
-                     {"NUCHUB_CA_FILE": "/nonexistent"}):
+                     {"SERVER_URL": "rtsp://127.0.0.1"}, {"SERVER_URL": "http://"},
+                     {"CAMARAS_IPS": "a/b=rtsp://admin:camera-pass@192.0.2.1/x"}):
         a = agent("http://127.0.0.1:9", "nuc", "test://", LOGIN, **settings).start()
         equal(a.wait_exit(), 2, f"{settings}: {a.log()}")
+        check(list(settings)[0] in a.log(), f"{settings}: {a.log()}")
         check(a.log().strip() and "camera-pass" not in a.log(), a.log())
 
 
@@ -298,5 +297,4 @@ def _():
         check(peak < 40e6 or sanitized(a), f"{peak / 1e6:.1f} MB")
 
 
-assert FIXTURES and Server
 run_cases()
