@@ -231,7 +231,7 @@ static int send_answer(struct sio_replier *r, struct eio_msg *msg)
     return SIO_OK;
 }
 
-static struct sio_str answer_nsp(const struct sio_replier *r)
+static struct sio_str answer_nsp(struct sio_replier *r)
 {
     (void)r;
     return SIO_STR("/");
