@@ -37,14 +37,14 @@ static struct hub_nuc *nuc_of(struct sio_socket *s)
     return agent ? agent->nuc_socket.nuc : NULL;
 }
 
-static void warn_bad(struct hub *hub, struct sio_socket *s, const char *event,
+static void warn_bad(struct hub *hub, struct sio_socket *s, const struct sio_event *e,
                      const char *what)
 {
     struct hub_nuc *nuc = nuc_of(s);
 
     if (log_limit(&hub->limit_bad, net_loop_now_ms(hub->loop), BAD_LINES))
-        log_warn(hub->log, "nuc_id=%s event=%s ignored: %s", nuc ? nuc->id : "-", event,
-                 what);
+        log_warn(hub->log, "nuc_id=%s event=%.*s ignored: %s", nuc ? nuc->id : "-",
+                 STR_ARG(sio_event_name(e)), what);
 }
 
 /*
@@ -259,7 +259,7 @@ static bool read_payload(struct hub *hub, struct sio_socket *s, struct sio_event
     *object = sio_event_arg(e, 0);
     if (sio_event_n_args(e) == 1 && json_type(*object) == JSON_OBJECT)
         return true;
-    warn_bad(hub, s, "any", "not one object");
+    warn_bad(hub, s, e, "not one object");
     return false;
 }
 
@@ -305,7 +305,7 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
     rv = hub_registry_set_camaras(&hub->registry, nuc, camaras,
                                   net_loop_now_ms(hub->loop));
     if (rv < 0) {
-        warn_bad(hub, s, "nuc_register", sio_strerror(rv));
+        warn_bad(hub, s, e, sio_strerror(rv));
         return;
     }
     /* Stored, but not confirmed: what has no length. */
@@ -537,7 +537,7 @@ static void take_snapshot(struct hub *hub, struct sio_socket *s, struct sio_even
     hub_picture_read(object, &a.in);
     wrong = read_ip(a.in.ip, a.ip) ? check_image(e, &a) : "no ip";
     if (wrong) {
-        warn_bad(hub, s, "snapshot", wrong);
+        warn_bad(hub, s, e, wrong);
         return;
     }
     touch(a.nuc);
@@ -549,7 +549,7 @@ static void take_snapshot(struct hub *hub, struct sio_socket *s, struct sio_even
     if (written)
         keep_picture(hub, &a, sio_slice_of(written));
     else
-        warn_bad(hub, s, "snapshot", "out of memory");
+        warn_bad(hub, s, e, "out of memory");
     sio_buf_unref(written);
 }
 
@@ -593,7 +593,8 @@ static struct sio_buf *write_estado(const struct hub_nuc *nuc, struct sio_str ob
     return b;
 }
 
-static void take_error(struct hub *hub, struct sio_socket *s, struct sio_str object)
+static void take_error(struct hub *hub, struct sio_socket *s, struct sio_event *e,
+                       struct sio_str object)
 {
     char ip[HUB_ID_MAX + 1];
     char key[HUB_KEY_MAX];
@@ -604,7 +605,7 @@ static void take_error(struct hub *hub, struct sio_socket *s, struct sio_str obj
 
     json_get(object, "ip", &raw);
     if (!read_ip(raw, ip)) {
-        warn_bad(hub, s, "snapshot_error", "no ip");
+        warn_bad(hub, s, e, "no ip");
         return;
     }
     c = camera_for(hub, ip);
@@ -626,7 +627,7 @@ static void on_snapshot_error(struct sio_socket *s, struct sio_event *e, void *u
     if (!read_payload(hub, s, e, &object))
         return;
     if (may_send(hub, s))
-        take_error(hub, s, object);
+        take_error(hub, s, e, object);
     acknowledge(e);
 }
 
@@ -647,7 +648,7 @@ static void on_event(struct sio_socket *s, struct sio_event *e, void *user)
     struct sio_message *m;
 
     if (sio_event_n_args(e) != 1) {
-        warn_bad(hub, s, "event", "not one argument");
+        warn_bad(hub, s, e, "not one argument");
         return;
     }
     m = may_send(hub, s) ? sio_message_new("event_update") : NULL;
