@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/mem.h"
@@ -18,6 +19,21 @@
 /* Below the state directory; each is made at start where it is missing. */
 static const char *const state_folders[] = {"", "/intrusos", "/videos", "/cercas"};
 
+/* Makes path and what is missing above it; path is written to on the way. */
+static int make_dirs(char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        int rv;
+
+        *slash = '\0';
+        rv = mkdir(path, 0755);
+        if (rv < 0 && errno != EEXIST)
+            return rv; /* path ends where it failed */
+        *slash = '/';
+    }
+    return mkdir(path, 0750) < 0 && errno != EEXIST ? -1 : 0;
+}
+
 static int make_state_dir(const char *dir, struct sio_diag *diag)
 {
     char path[4096];
@@ -27,7 +43,7 @@ static int make_state_dir(const char *dir, struct sio_diag *diag)
             (int)sizeof(path))
             return sio_diag_set(diag, SIO_ERR_INVAL,
                                 "state directory: its name is too long");
-        if (mkdir(path, 0750) < 0 && errno != EEXIST)
+        if (make_dirs(path) < 0)
             return sio_diag_errno(diag, SIO_ERR_IO, "state directory %s", path);
     }
     return SIO_OK;

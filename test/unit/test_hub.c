@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -317,7 +318,7 @@ static void an_agent_needs_the_token_that_is_configured(void **state)
 
 static void says_why_it_does_not_start(void **state)
 {
-    static char missing[] = "/nonexistent/x.pem", dir[] = "/nonexistent/dir";
+    static char missing[] = "/nonexistent/x.pem", dir[] = "/dev/null/dir";
     struct fixture *f = *state;
     struct hub_config config = f->config;
     struct sio_diag diag = {""};
@@ -333,8 +334,31 @@ static void says_why_it_does_not_start(void **state)
     config.tls_cert = config.tls_key = NULL;
     config.state_dir = dir;
     assert_null(hub_new(f->loop, &config, &diag));
-    assert_string_equal(diag.text,
-                        "state directory /nonexistent/dir: No such file or directory");
+    assert_string_equal(diag.text, "state directory /dev/null/dir: Not a directory");
+}
+
+static void makes_the_state_directory(void **state)
+{
+    static const char *const below[] = {"/a/b/cercas", "/a/b/videos", "/a/b/intrusos",
+                                        "/a/b",        "/a",          ""};
+    char top[] = "/tmp/test_hub.XXXXXX";
+    char dir[64], path[64];
+    struct fixture *f = *state;
+    struct hub_config config = f->config;
+    struct hub *hub;
+
+    assert_non_null(mkdtemp(top));
+    snprintf(dir, sizeof(dir), "%s/a/b", top);
+    config.state_dir = dir;
+    for (int i = 0; i < 2; i++) { /* the second time it is there */
+        hub = hub_new(f->loop, &config, NULL);
+        assert_non_null(hub);
+        hub_free(hub);
+    }
+    for (size_t i = 0; i < N_ELEMENTS(below); i++) {
+        snprintf(path, sizeof(path), "%s%s", top, below[i]);
+        assert_int_equal(rmdir(path), 0);
+    }
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -349,6 +373,7 @@ int main(void)
         TEST(agents_are_cut_off_at_the_end_and_viewers_told),
         TEST(an_agent_needs_the_token_that_is_configured),
         TEST(says_why_it_does_not_start),
+        TEST(makes_the_state_directory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
