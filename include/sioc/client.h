@@ -65,10 +65,11 @@ struct sio_client_options {
     bool tls_insecure;         /* no verification at all: for tests */
 
     /*
-     * An attempt failed, or the connection was lost: why in one sentence (borrowed), and
-     * in how many milliseconds the next attempt is made; 0: none is.  error: SIO_ERR_RESOLVE,
-     * _REFUSED, _TIMEOUT, _TLS (handshake, certificate), _IO, _CLOSED (by the server),
-     * _PROTOCOL, _PARSE, _TOO_BIG (what the server sent), _NOMEM.  May be NULL.
+     * An attempt failed, or the connection was lost: why in one sentence (borrowed),
+     * and in how many milliseconds the next attempt is made; 0: none is.  error:
+     * SIO_ERR_RESOLVE, _REFUSED, _TIMEOUT, _TLS (handshake, certificate), _IO, _CLOSED
+     * (by the server), _PROTOCOL, _PARSE, _TOO_BIG (what the server sent), _NOMEM.  May
+     * be NULL.
      */
     void (*on_down)(struct sio_client *c, int error, const char *why,
                     uint32_t retry_in_ms, void *user);
@@ -76,16 +77,17 @@ struct sio_client_options {
 };
 
 /*
- * Checks the options and reads the TLS files; nothing is dialled yet.  NULL with diag (may
- * be NULL) filled.  The caller frees it before the loop.
+ * Checks the options and reads the TLS files; nothing is dialled yet.  NULL with diag
+ * (may be NULL) filled.  The caller frees it before the loop.
  */
 SIOC_API struct sio_client *sio_client_new(struct net_loop *loop,
                                            const struct sio_client_options *opts,
                                            struct sio_diag *diag);
 
 /*
- * Ends at once and frees, its sockets too.  Acks and flushed callbacks that wait are told
- * SIO_ERR_CLOSED before this returns; nothing else is called any more.  NULL is allowed.
+ * Ends at once and frees, its sockets too.  Acks and flushed callbacks that wait are
+ * told SIO_ERR_CLOSED before this returns; nothing else is called any more.  NULL is
+ * allowed.
  */
 SIOC_API void sio_client_free(struct sio_client *c);
 
@@ -94,7 +96,10 @@ struct sio_client_socket_ops {
     /* Joined, each time.  What was kept while not joined leaves after this returns. */
     void (*on_connect)(struct sio_client_socket *s, void *user);
 
-    /* Refused by the server: its message, and its data as JSON (ptr NULL: none); borrowed. */
+    /*
+     * Refused by the server: its message, and its data as JSON (ptr NULL: none);
+     * borrowed.
+     */
     void (*on_connect_error)(struct sio_client_socket *s, struct sio_str message,
                              struct sio_str data, void *user);
 
@@ -109,15 +114,16 @@ struct sio_client_socket_ops {
     void (*on_event)(struct sio_client_socket *s, struct sio_event *e, void *user);
 
     /*
-     * The auth payload, a JSON object, asked for before each join; borrowed until the next call.
-     * ptr NULL: none.
+     * The auth payload, a JSON object, asked for before each join; borrowed until the
+     * next call. ptr NULL: none.
      */
     struct sio_str (*auth)(struct sio_client_socket *s, void *user);
 };
 
 /*
- * Adds a namespace, "/" or "/name", which is joined on each connection.  ops are borrowed; the
- * socket is the client's and lives as long.  NULL: bad name, added already, out of memory.
+ * Adds a namespace, "/" or "/name", which is joined on each connection.  ops are
+ * borrowed; the socket is the client's and lives as long.  NULL: bad name, added
+ * already, out of memory.
  */
 SIOC_API struct sio_client_socket *
 sio_client_socket(struct sio_client *c, const char *name,
@@ -130,8 +136,8 @@ sio_client_socket(struct sio_client *c, const char *name,
 SIOC_API int sio_client_connect(struct sio_client *c);
 
 /*
- * Sends what waits, DISCONNECT and a close packet, for at most 2 s, then calls cb (may be
- * NULL) once.  on_disconnect runs before this returns.  No reconnection, until
+ * Sends what waits, DISCONNECT and a close packet, for at most 2 s, then calls cb (may
+ * be NULL) once.  on_disconnect runs before this returns.  No reconnection, until
  * sio_client_connect.
  */
 SIOC_API void sio_client_close(struct sio_client *c, void (*cb)(void *user),
@@ -158,30 +164,35 @@ SIOC_API struct sio_str sio_client_socket_id(const struct sio_client_socket *s);
 typedef void (*sio_client_event_cb)(struct sio_client_socket *s, struct sio_event *e,
                                     void *user);
 
-/* A handler for one event name; a second one replaces the first.  SIO_OK, SIO_ERR_NOMEM. */
+/*
+ * A handler for one event name; a second one replaces the first.  SIO_OK,
+ * SIO_ERR_NOMEM.
+ */
 SIOC_API int sio_client_socket_on(struct sio_client_socket *s, const char *event,
                                   sio_client_event_cb cb, void *user);
 
 /*
  * Emits m, which stays the caller's and may be sent again.  SIO_OK: on its way, or kept
- * (enum sio_client_offline).  SIO_ERR_FULL: max_queue_bytes reached.  SIO_ERR_AGAIN: volatile, and
- * it would have to wait.  SIO_ERR_CLOSED, SIO_ERR_NOMEM, or the message's own error.
+ * (enum sio_client_offline).  SIO_ERR_FULL: max_queue_bytes reached.  SIO_ERR_AGAIN:
+ * volatile, and it would have to wait.  SIO_ERR_CLOSED, SIO_ERR_NOMEM, or the message's
+ * own error.
  */
 SIOC_API int sio_client_socket_emit(struct sio_client_socket *s, struct sio_message *m);
 
 /*
- * The same with an ack: unless an error is returned, cb is called exactly once, with the answer,
- * SIO_ERR_TIMEOUT (timeout_ms 0: never), SIO_ERR_CLOSED (disconnected), or SIO_ERR_FULL (dropped
- * from the kept ones).
+ * The same with an ack: unless an error is returned, cb is called exactly once, with
+ * the answer, SIO_ERR_TIMEOUT (timeout_ms 0: never), SIO_ERR_CLOSED (disconnected), or
+ * SIO_ERR_FULL (dropped from the kept ones).
  */
 SIOC_API int sio_client_socket_emit_ack(struct sio_client_socket *s,
                                         struct sio_message *m, uint32_t timeout_ms,
                                         sio_ack_cb cb, void *user);
 
 /*
- * Calls cb once: SIO_OK when all that was emitted so far is handed to the kernel (polling: answered
- * by the server), SIO_ERR_CLOSED when the connection is lost before.  For pacing large messages.
- * SIO_OK, SIO_ERR_CLOSED (there is no connection; cb is not called), SIO_ERR_NOMEM.
+ * Calls cb once: SIO_OK when all that was emitted so far is handed to the kernel
+ * (polling: answered by the server), SIO_ERR_CLOSED when the connection is lost before.
+ * For pacing large messages. SIO_OK, SIO_ERR_CLOSED (there is no connection; cb is not
+ * called), SIO_ERR_NOMEM.
  */
 SIOC_API int sio_client_on_flushed(struct sio_client *c,
                                    void (*cb)(int status, void *user), void *user);

@@ -90,6 +90,7 @@ struct net_timer {
     uint32_t heap_slot; /* 0: not running */
 };
 
+/* Makes a timer that does not run yet.  The storage stays the caller's; cb gets user. */
 SIOC_API void net_timer_init(struct net_timer *timer, struct net_loop *loop,
                              net_timer_cb cb, void *user);
 

@@ -77,7 +77,9 @@ struct http_client *eio_client_http(struct eio_client *c, size_t max_body)
     return http_client_new(c->loop, &o);
 }
 
-/* Balancers find a session's server again by a cookie of theirs; nothing else is kept. */
+/*
+ * Balancers find a session's server again by a cookie of theirs; nothing else is kept.
+ */
 static void keep_cookie(struct eio_client *c, struct sio_str pair)
 {
     size_t name_len = str_find(pair, '=');

@@ -45,9 +45,10 @@ struct eio_client_ops {
     void (*on_flushed)(struct eio_client *c, void *user);
 
     /*
-     * The end, exactly once, unless it was freed before.  error: SIO_OK (we closed it), or as
-     * net_conn_ops.on_close and SIO_ERR_PROTOCOL, _PARSE, _TOO_BIG.  reason: as Socket.IO calls
-     * it ("transport close", "ping timeout", ...); why: a sentence for an operator.
+     * The end, exactly once, unless it was freed before.  error: SIO_OK (we closed it),
+     * or as net_conn_ops.on_close and SIO_ERR_PROTOCOL, _PARSE, _TOO_BIG.  reason: as
+     * Socket.IO calls it ("transport close", "ping timeout", ...); why: a sentence for
+     * an operator.
      */
     void (*on_close)(struct eio_client *c, int error, const char *reason,
                      const char *why, void *user);

@@ -12,9 +12,9 @@
 #define MAX_INTERIM  8 /* 1xx replies before the real one */
 #define REQUEST_HEAD 8192
 /*
- * Servers close idle connections (node after 5 s).  One that is closed just when the next
- * request is under way leaves us not knowing whether the request was handled, so we
- * are the first to close.
+ * Servers close idle connections (node after 5 s).  One that is closed just when the
+ * next request is under way leaves us not knowing whether the request was handled, so
+ * we are the first to close.
  */
 #define IDLE_MS 4000
 

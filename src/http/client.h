@@ -24,7 +24,9 @@ struct http_client_options {
 struct http_client *http_client_new(struct net_loop *loop,
                                     const struct http_client_options *opts);
 
-/* Drops the request (its callback is not called) and the connection.  NULL is allowed. */
+/*
+ * Drops the request (its callback is not called) and the connection.  NULL is allowed.
+ */
 void http_client_free(struct http_client *c);
 
 struct http_client_reply {
@@ -35,8 +37,9 @@ struct http_client_reply {
 
 /*
  * The end of a request, exactly once.  reply NULL: error says what went wrong (as
- * net_conn_ops.on_close, SIO_ERR_PARSE, _TOO_BIG, _NOMEM, _TIMEOUT) and why in a sentence.
- * All is borrowed.  c is idle again: the callback may send the next request, or free c.
+ * net_conn_ops.on_close, SIO_ERR_PARSE, _TOO_BIG, _NOMEM, _TIMEOUT) and why in a
+ * sentence. All is borrowed.  c is idle again: the callback may send the next request,
+ * or free c.
  */
 typedef void (*http_client_cb)(struct http_client *c,
                                const struct http_client_reply *reply, int error,
@@ -54,8 +57,9 @@ struct http_client_request {
 };
 
 /*
- * Begins a request; c is idle.  Text is copied, slices are referenced.  SIO_OK, or SIO_ERR_NOMEM
- * (then the callback is not called).  It is never called before this returns.
+ * Begins a request; c is idle.  Text is copied, slices are referenced.  SIO_OK, or
+ * SIO_ERR_NOMEM (then the callback is not called).  It is never called before this
+ * returns.
  */
 int http_client_send(struct http_client *c, const struct http_client_request *r,
                      http_client_cb cb, void *user);
@@ -63,8 +67,8 @@ int http_client_send(struct http_client *c, const struct http_client_request *r,
 bool http_client_busy(const struct http_client *c);
 
 /*
- * In the callback of a 101: the connection becomes the caller's, who sets its ops at once.
- * *rest are the bytes behind the head, borrowed until the callback returns.
+ * In the callback of a 101: the connection becomes the caller's, who sets its ops at
+ * once. *rest are the bytes behind the head, borrowed until the callback returns.
  */
 struct net_conn *http_client_take_conn(struct http_client *c, struct sio_str *rest);
 

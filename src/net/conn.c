@@ -105,7 +105,9 @@ static size_t queue_iov(const struct conn_queue *q, struct iovec *iov, size_t ma
     return n;
 }
 
-/* The next bytes of the queue in one piece, at most max; copied to scratch if need be. */
+/*
+ * The next bytes of the queue in one piece, at most max; copied to scratch if need be.
+ */
 static const uint8_t *queue_piece(const struct conn_queue *q, uint8_t *scratch,
                                   size_t max, size_t *len)
 {
@@ -576,7 +578,9 @@ static void read_tls(struct net_conn *c)
             return;
         opened = true;
     }
-    /* Decrypted whole before anybody is told, so that OpenSSL never holds back bytes. */
+    /*
+     * Decrypted whole before anybody is told, so that OpenSSL never holds back bytes.
+     */
     rv = tls_session_read(c->tls, loop->buffer, NET_LOOP_BUFFER_SIZE, &len, &eof);
     if (!send_scratch(c) || (opened && !announce_open(c)))
         return;

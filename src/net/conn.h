@@ -53,12 +53,15 @@ struct net_conn_ops {
      */
     void (*on_data)(struct net_conn *c, uint8_t *data, size_t len, void *user);
 
-    /* The queue has fallen to the low mark after net_conn_full was true.  May be NULL. */
+    /*
+     * The queue has fallen to the low mark after net_conn_full was true.  May be NULL.
+     */
     void (*on_drain)(struct net_conn *c, void *user);
 
     /*
-     * The peer sends no more (FIN, or TLS close_notify); also seen while paused, and then
-     * maybe before bytes that still wait to be read.  Called at most once.  NULL: the connection is closed as by net_conn_abort, SIO_ERR_CLOSED.
+     * The peer sends no more (FIN, or TLS close_notify); also seen while paused, and
+     * then maybe before bytes that still wait to be read.  Called at most once.  NULL:
+     * the connection is closed as by net_conn_abort, SIO_ERR_CLOSED.
      */
     void (*on_eof)(struct net_conn *c, void *user);
 
@@ -79,8 +82,8 @@ struct net_connect_options {
 };
 
 /*
- * Dials.  Names are looked up on another thread; the addresses are tried in order
- * (RFC 6724's, as getaddrinfo gives them).  NULL: out of memory.  Errors come to on_close,
+ * Dials.  Names are looked up on another thread; the addresses are tried in order (RFC
+ * 6724's, as getaddrinfo gives them).  NULL: out of memory.  Errors come to on_close,
  * never before this returns.
  */
 struct net_conn *net_conn_connect(struct net_loop *loop,
@@ -110,9 +113,9 @@ void net_conn_resume(struct net_conn *c);
 
 /*
  * Sends what is queued (30 s at most), then FIN (TLS: close_notify), then waits up to
- * linger_ms for the peer's FIN, reading and dropping, so that the last bytes are not lost
- * to a reset.  A connection that is not open yet ends at once: on_close runs before this
- * returns.
+ * linger_ms for the peer's FIN, reading and dropping, so that the last bytes are not
+ * lost to a reset.  A connection that is not open yet ends at once: on_close runs
+ * before this returns.
  */
 void net_conn_close(struct net_conn *c, uint32_t linger_ms);
 

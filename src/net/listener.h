@@ -9,8 +9,8 @@
 struct net_listener;
 
 struct net_listen_options {
-    const char *
-        host; /* address; NULL: all, IPv6 and IPv4 (IPv4 alone where there is no IPv6) */
+    /* An address; NULL: all, IPv6 and IPv4 (IPv4 alone where there is no IPv6). */
+    const char *host;
     uint16_t port;       /* 0: the kernel chooses */
     struct net_tls *tls; /* NULL: plain; a reference is taken */
     uint32_t max_conns;  /* accepting pauses above it; 0: 65536 */
@@ -23,7 +23,10 @@ struct net_listen_options {
  */
 typedef void (*net_accept_cb)(struct net_conn *c, void *user);
 
-/* NULL with diag filled.  Out of descriptors: accepting rests for a moment, one warning. */
+/*
+ * NULL with diag filled.  Out of descriptors: accepting rests for a moment, one
+ * warning.
+ */
 struct net_listener *net_listener_new(struct net_loop *loop,
                                       const struct net_listen_options *opts,
                                       net_accept_cb cb, void *user,

@@ -37,7 +37,9 @@ void net_loop_defer(struct net_loop *loop, struct net_task *task);
 /* Work for the end of the turn after the flush: frees what was closed. */
 void net_loop_reap(struct net_loop *loop, struct net_task *task);
 
-/* The receive buffer that all connections share, the log, and random bytes.  Borrowed. */
+/*
+ * The receive buffer that all connections share, the log, and random bytes.  Borrowed.
+ */
 #define NET_LOOP_BUFFER_SIZE (128 * 1024)
 uint8_t *net_loop_buffer(struct net_loop *loop);
 const struct log *net_loop_log(const struct net_loop *loop);
@@ -49,8 +51,8 @@ int64_t net_loop_wall_s(struct net_loop *loop);
 const char *net_loop_http_date(struct net_loop *loop); /* 29 characters, NUL */
 
 /*
- * Calls cb(signo, user) on the loop for each of the signals, which are blocked
- * for the calling thread first (so call it before threads are made).  Ends with the loop.
+ * Calls cb(signo, user) on the loop for each of the signals, which are blocked for the
+ * calling thread first (so call it before threads are made).  Ends with the loop.
  */
 int net_loop_signals(struct net_loop *loop, const int *signals, size_t n,
                      void (*cb)(int signo, void *user), void *user);

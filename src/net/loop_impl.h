@@ -13,7 +13,9 @@
 #define LOOP_MAX_EVENTS     256
 #define LOOP_MAX_HANDSHAKES 8 /* begun per turn */
 
-/* Ciphertext read at once: with one record that was cut off it fits the loop's buffer. */
+/*
+ * Ciphertext read at once: with one record that was cut off it fits the loop's buffer.
+ */
 #define LOOP_TLS_IN_SIZE    (96 * 1024)
 #define LOOP_TLS_OUT_SIZE   (128 * 1024) /* ciphertext sent at once */
 #define LOOP_TLS_PLAIN_SIZE (16 * 1024)  /* one record */
@@ -90,7 +92,9 @@ void loop_flush(struct net_loop *loop, struct net_task *task);
 /* As net_io_remove for a descriptor that is closed next: saves the system call. */
 void loop_io_forget(struct net_loop *loop, struct net_io *io);
 
-/* net_loop_post with the caller's storage, which must live until fn runs: cannot fail. */
+/*
+ * net_loop_post with the caller's storage, which must live until fn runs: cannot fail.
+ */
 void loop_post(struct net_loop *loop, struct net_post *post);
 
 /* The scratch space, or NULL when out of memory. */

@@ -52,7 +52,9 @@ static void resolver_unref(struct loop_resolver *r)
     mem_free(r);
 }
 
-/* The loop's resolver with one more reference.  NULL: no memory, or too many threads. */
+/*
+ * The loop's resolver with one more reference.  NULL: no memory, or too many threads.
+ */
 static struct loop_resolver *resolver_ref(struct net_loop *loop)
 {
     struct loop_resolver *r = loop->resolver;

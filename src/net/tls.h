@@ -20,8 +20,8 @@ struct net_tls *net_tls_server_new(const char *cert_file, const char *key_file,
                                    struct sio_diag *diag);
 
 struct net_tls_client_options {
-    const char *
-        ca_file; /* trusted instead of the system's CAs; NULL: system, or SSL_CERT_FILE */
+    /* Trusted instead of the system's CAs; NULL: the system's, or SSL_CERT_FILE. */
+    const char *ca_file;
     const char *cert_file; /* client certificate, or NULL */
     const char *key_file;
     bool insecure; /* no verification at all; for tests */

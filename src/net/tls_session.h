@@ -52,7 +52,10 @@ void tls_session_shutdown(struct tls_session *s);
 struct sio_str tls_session_left(const struct tls_session *s);
 /* The first n bytes of it are sent. */
 void tls_session_left_sent(struct tls_session *s, size_t n);
-/* Keeps what is in the scratch space from the byte `from` on, behind what is left already. */
+/*
+ * Keeps what is in the scratch space from the byte `from` on, behind what is left
+ * already.
+ */
 int tls_session_keep(struct tls_session *s, size_t from);
 
 /* Plain bytes that arrived for a paused connection. */

@@ -1,7 +1,8 @@
 /*
- * Whatever a server says, a client that does not come back ends exactly once, and all it
- * had is freed.  The first byte chooses: bit 0, raw bytes on polling, or frames behind a good
- * WebSocket handshake; bits 1-7, how many of the others are sent apart from the rest.
+ * Whatever a server says, a client that does not come back ends exactly once, and all
+ * it had is freed.  The first byte chooses: bit 0, raw bytes on polling, or frames
+ * behind a good WebSocket handshake; bits 1-7, how many of the others are sent apart
+ * from the rest.
  */
 #include <config.h>
 

@@ -632,7 +632,28 @@ static void ipv6_and_ipv4_share_a_listener(void **state)
     free_world(w);
 }
 
-/* A listening socket whose queue is full answers nobody: the handshake has no end. */
+/* One of the two is refused, whichever comes first. */
+static void the_next_address_is_tried(void **state)
+{
+    static const char *const hosts[] = {"127.0.0.1", "::1"};
+
+    for (size_t i = 0; i < N_ELEMENTS(hosts); i++) {
+        struct world *w = new_world(*state);
+        struct net_listen_options lo = {.host = hosts[i], .tls = w->server_tls};
+        struct net_listener *l = net_listener_new(w->loop, &lo, on_accept, w, NULL);
+
+        if (l) { /* else there is no IPv6 here */
+            net_listener_free(w->listener);
+            w->listener = l;
+            dial(w, "localhost", NULL);
+            run_until(w, w->client.n_opens || w->client.n_closes);
+            /* A name may have an IPv4 address only. */
+            assert_true(w->client.n_opens || i == 1);
+        }
+        free_world(w);
+    }
+}
+
 static void a_silent_peer_is_given_up(void **state)
 {
     struct world *w = new_world(NULL);
@@ -908,6 +929,7 @@ int main(void)
         PLAIN_AND_TLS(names_are_looked_up),
         PLAIN_AND_TLS(a_lookup_may_be_abandoned),
         PLAIN_AND_TLS(ipv6_and_ipv4_share_a_listener),
+        PLAIN_AND_TLS(the_next_address_is_tried),
         PLAIN_AND_TLS(connections_outlive_their_listener),
         cmocka_unit_test(an_unknown_name_is_said),
         cmocka_unit_test(a_refusal_is_said),
