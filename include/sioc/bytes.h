@@ -21,7 +21,10 @@ struct sio_str {
 };
 
 /* A sio_str over a string literal, and over a NUL-terminated string. */
-#define SIO_STR_INIT(literal) {(literal), sizeof(literal) - 1}
+#define SIO_STR_INIT(literal)          \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    }
 #ifndef __cplusplus
 #define SIO_STR(literal) ((struct sio_str)SIO_STR_INIT(literal))
 #endif

@@ -9,7 +9,7 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define SIOC_API __attribute__((visibility("default")))
+#define SIOC_API               __attribute__((visibility("default")))
 #define SIOC_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define SIOC_API

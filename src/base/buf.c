@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define WBUF_FIRST_CAP 128
+#define WBUF_FIRST_CAP    128
 #define WBUF_NEVER_SHRUNK 1024u /* giving less back is not worth the call */
 
 struct sio_buf *sio_buf_new(size_t len)

@@ -68,10 +68,9 @@ static inline void list_splice(struct list *to, struct list *from)
 }
 
 /* Item is the loop's variable; the current one may be removed, no other. */
-#define list_for_each(item, type, member, head)                                    \
-    for (struct list *it_ = (head)->next, *nx_;                                    \
-         (nx_ = it_->next, (item) = container_of(it_, type, member),               \
-         it_ != (head));                                                           \
+#define list_for_each(item, type, member, head)                                      \
+    for (struct list *it_ = (head)->next, *nx_;                                      \
+         (nx_ = it_->next, (item) = container_of(it_, type, member), it_ != (head)); \
          it_ = nx_)
 
 #endif

@@ -75,10 +75,8 @@ static enum eio_close_reason reason_of(int code)
     case WS_CLOSE_UTF8:
     case WS_CLOSE_POLICY:
     case WS_CLOSE_TOO_BIG:
-    case WS_CLOSE_INTERNAL:
-        return EIO_CLOSE_TRANSPORT_ERROR;
-    default:
-        return EIO_CLOSE_TRANSPORT_CLOSE;
+    case WS_CLOSE_INTERNAL: return EIO_CLOSE_TRANSPORT_ERROR;
+    default: return EIO_CLOSE_TRANSPORT_CLOSE;
     }
 }
 
@@ -201,15 +199,11 @@ static int close_code(enum eio_close_reason reason)
 {
     switch (reason) {
     case EIO_CLOSE_TRANSPORT_CLOSE:
-    case EIO_CLOSE_FORCED:
-        return WS_CLOSE_NORMAL;
-    case EIO_CLOSE_SHUTDOWN:
-        return WS_CLOSE_GOING_AWAY;
+    case EIO_CLOSE_FORCED: return WS_CLOSE_NORMAL;
+    case EIO_CLOSE_SHUTDOWN: return WS_CLOSE_GOING_AWAY;
     case EIO_CLOSE_TRANSPORT_ERROR:
-    case EIO_CLOSE_PARSE_ERROR:
-        return WS_CLOSE_PROTOCOL;
-    case EIO_CLOSE_PING_TIMEOUT:
-        return WS_CLOSE_INTERNAL;
+    case EIO_CLOSE_PARSE_ERROR: return WS_CLOSE_PROTOCOL;
+    case EIO_CLOSE_PING_TIMEOUT: return WS_CLOSE_INTERNAL;
     }
     return WS_CLOSE_NORMAL;
 }

@@ -28,8 +28,18 @@ static const struct command {
     {"connect", bench_connect},     {"get", bench_get},   {"start", bench_start},
 };
 
-enum { OPT_HOST = 1, OPT_PORT, OPT_PATH, OPT_EVENT, OPT_PID, OPT_CONNS, OPT_SLOW,
-       OPT_COUNT, OPT_SIZE, OPT_RATE };
+enum {
+    OPT_HOST = 1,
+    OPT_PORT,
+    OPT_PATH,
+    OPT_EVENT,
+    OPT_PID,
+    OPT_CONNS,
+    OPT_SLOW,
+    OPT_COUNT,
+    OPT_SIZE,
+    OPT_RATE
+};
 
 static const struct option long_options[] = {
     {"host", required_argument, NULL, OPT_HOST},
@@ -59,38 +69,28 @@ static int number(const char *text, int *out)
 static int set_option(struct bench_options *o, int opt)
 {
     switch (opt) {
-    case OPT_HOST:
-        o->host = optarg;
-        return 0;
-    case OPT_PATH:
-        o->path = optarg;
-        return 0;
-    case OPT_EVENT:
-        o->event = optarg;
-        return 0;
-    case OPT_PID:
-        return proc_set_parse(&o->server, optarg);
-    case OPT_PORT:
-        return number(optarg, &o->port);
-    case OPT_CONNS:
-        return number(optarg, &o->conns);
-    case OPT_SLOW:
-        return number(optarg, &o->slow);
-    case OPT_COUNT:
-        return number(optarg, &o->count);
-    case OPT_SIZE:
-        return number(optarg, &o->size);
-    case OPT_RATE:
-        return number(optarg, &o->rate);
-    default:
-        return -1;
+    case OPT_HOST: o->host = optarg; return 0;
+    case OPT_PATH: o->path = optarg; return 0;
+    case OPT_EVENT: o->event = optarg; return 0;
+    case OPT_PID: return proc_set_parse(&o->server, optarg);
+    case OPT_PORT: return number(optarg, &o->port);
+    case OPT_CONNS: return number(optarg, &o->conns);
+    case OPT_SLOW: return number(optarg, &o->slow);
+    case OPT_COUNT: return number(optarg, &o->count);
+    case OPT_SIZE: return number(optarg, &o->size);
+    case OPT_RATE: return number(optarg, &o->rate);
+    default: return -1;
     }
 }
 
 int main(int argc, char **argv)
 {
-    struct bench_options o = {.host = "127.0.0.1", .path = "/api/status", .event = "snapshot",
-                              .conns = 10, .count = 100, .size = 100000};
+    struct bench_options o = {.host = "127.0.0.1",
+                              .path = "/api/status",
+                              .event = "snapshot",
+                              .conns = 10,
+                              .count = 100,
+                              .size = 100000};
     int opt;
 
     if (argc < 2 || argv[1][0] == '-') {

@@ -9,15 +9,15 @@
 struct bench_options {
     const char *host;
     int port;
-    const char *path;   /* request target of GETs */
-    const char *event;  /* that the publisher or the echo client emits */
+    const char *path;  /* request target of GETs */
+    const char *event; /* that the publisher or the echo client emits */
     struct proc_set server;
-    int conns;          /* viewers, echo clients, sessions */
-    int slow;           /* viewers that never read */
-    int count;          /* pictures, messages, requests, connections */
-    int size;           /* base64 characters of a picture */
-    int rate;           /* pictures a second; 0: the next one when all have this one */
-    char *const *argv;  /* of a server to start */
+    int conns;         /* viewers, echo clients, sessions */
+    int slow;          /* viewers that never read */
+    int count;         /* pictures, messages, requests, connections */
+    int size;          /* base64 characters of a picture */
+    int rate;          /* pictures a second; 0: the next one when all have this one */
+    char *const *argv; /* of a server to start */
 };
 
 /* 0, or -1 after a message on standard error. */

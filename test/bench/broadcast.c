@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEQ_DIGITS 8
+#define SEQ_DIGITS    8
 #define MAX_SILENT_NS 20000000000u
 
 struct broadcast {
@@ -23,7 +23,7 @@ struct broadcast {
     uint8_t *frame;
     size_t frame_len, seq_at;
     int n_sent;
-    int n_due;         /* viewers that have not received the picture sent last */
+    int n_due; /* viewers that have not received the picture sent last */
     uint64_t n_received, bytes, last_ns;
     uint64_t *sent_ns; /* of each picture */
     uint32_t *us;      /* latencies */
@@ -38,8 +38,8 @@ static void on_ready(struct peer *p, void *user)
     b->n_ready++;
 }
 
-static void on_message(struct peer *p, const uint8_t *head, size_t head_len, uint64_t len,
-                       void *user)
+static void on_message(struct peer *p, const uint8_t *head, size_t head_len,
+                       uint64_t len, void *user)
 {
     struct broadcast *b = user;
     const uint8_t *at;
@@ -68,7 +68,8 @@ static int make_picture(struct broadcast *b)
 {
     static const char after[] =
         "\",\"timestamp\":\"2026-01-02T03:04:05.678901\",\"estado\":\"activa\"}]";
-    static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char set[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     size_t size = (size_t)b->o->size, n;
     char *text = malloc(size + 256);
 
@@ -77,9 +78,9 @@ static int make_picture(struct broadcast *b)
         free(text);
         return -1;
     }
-    n = (size_t)snprintf(text, 128,
-                         "42[\"%s\",{\"nuc_id\":\"bench\",\"ip\":\"192.0.2.1\",\"image\":\"",
-                         b->o->event);
+    n = (size_t)snprintf(
+        text, 128, "42[\"%s\",{\"nuc_id\":\"bench\",\"ip\":\"192.0.2.1\",\"image\":\"",
+        b->o->event);
     b->seq_at = n + 4;
     for (size_t i = 0; i < size; i++)
         text[n + i] = set[(i * 2654435761u >> 7) & 63];
@@ -110,7 +111,8 @@ static bool due(const struct broadcast *b, uint64_t begun_ns)
 {
     if (b->o->rate == 0)
         return b->n_due == 0;
-    return now_ns() >= begun_ns + (uint64_t)b->n_sent * (1000000000u / (unsigned)b->o->rate);
+    return now_ns() >=
+           begun_ns + (uint64_t)b->n_sent * (1000000000u / (unsigned)b->o->rate);
 }
 
 static void send_picture(struct broadcast *b)
@@ -168,8 +170,8 @@ static void report(struct broadcast *b, uint64_t cpu_ns, uint64_t wall_ns)
 
 int bench_broadcast(const struct bench_options *o)
 {
-    struct broadcast b = {.o = o, .n_viewers = o->conns,
-                          .n_peers = o->conns + o->slow + 1};
+    struct broadcast b = {
+        .o = o, .n_viewers = o->conns, .n_peers = o->conns + o->slow + 1};
     uint64_t cpu, begun;
     int rv = -1;
 
@@ -192,8 +194,8 @@ int bench_broadcast(const struct bench_options *o)
     rv = run(&b);
     report(&b, proc_cpu_ns(&o->server) - cpu, now_ns() - begun);
     if (rv < 0)
-        fprintf(stderr, "bench: stopped: %d viewers still wait for picture %d\n", b.n_due,
-                b.n_sent - 1);
+        fprintf(stderr, "bench: stopped: %d viewers still wait for picture %d\n",
+                b.n_due, b.n_sent - 1);
     for (int i = 0; i < b.n_peers; i++)
         peer_close(&b.peers[i]);
     peer_pool_fini(&b.pool);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WARM_UP 1000
+#define WARM_UP       1000
 #define MAX_SILENT_NS 20000000000u
 
 struct echo {
@@ -28,8 +28,8 @@ static void on_ready(struct peer *p, void *user)
     e->n_ready++;
 }
 
-static void on_message(struct peer *p, const uint8_t *head, size_t head_len, uint64_t len,
-                       void *user)
+static void on_message(struct peer *p, const uint8_t *head, size_t head_len,
+                       uint64_t len, void *user)
 {
     struct echo *e = user;
 
@@ -102,10 +102,10 @@ int bench_echo(const struct bench_options *o)
     char text[128];
     int rv = -1;
 
-    e.frame_len = peer_frame(e.frame, text,
-                             (size_t)snprintf(text, sizeof text,
-                                              "420[\"%s\",{\"nuc_id\":\"bench\",\"n\":12345}]",
-                                              o->event));
+    e.frame_len = peer_frame(
+        e.frame, text,
+        (size_t)snprintf(text, sizeof text,
+                         "420[\"%s\",{\"nuc_id\":\"bench\",\"n\":12345}]", o->event));
     e.peers = calloc((size_t)o->conns, sizeof e.peers[0]);
     e.pool.on_ready = on_ready;
     e.pool.on_message = on_message;
@@ -114,8 +114,8 @@ int bench_echo(const struct bench_options *o)
         goto out;
     rv = start_peers(&e) < 0 || measure(&e) < 0 ? -1 : 0;
     if (rv < 0)
-        fprintf(stderr, "bench: echo: %d ready, %d acks, %d failed, %d closed\n", e.n_ready,
-                e.n_acks, e.pool.n_failed, e.pool.n_closed);
+        fprintf(stderr, "bench: echo: %d ready, %d acks, %d failed, %d closed\n",
+                e.n_ready, e.n_acks, e.pool.n_failed, e.pool.n_closed);
     for (int i = 0; i < e.n_ready; i++)
         peer_close(&e.peers[i]);
     peer_pool_fini(&e.pool);

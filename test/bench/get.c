@@ -15,8 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define WARM_UP 1000
-#define N_EVENTS 256
+#define WARM_UP    1000
+#define N_EVENTS   256
 #define TIMEOUT_MS 20000
 
 struct get {
@@ -47,7 +47,8 @@ static int dial(struct get *g, struct get_conn *c, const struct sockaddr_in *add
 
 static int ask(const struct get *g, const struct get_conn *c)
 {
-    return send(c->fd, g->request, g->request_len, MSG_NOSIGNAL) == (ssize_t)g->request_len
+    return send(c->fd, g->request, g->request_len, MSG_NOSIGNAL) ==
+                   (ssize_t)g->request_len
                ? 0
                : -1;
 }
@@ -121,7 +122,8 @@ static int measure(struct get *g, const struct bench_options *o)
 int bench_get(const struct bench_options *o)
 {
     struct get g = {.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->port)};
+    struct sockaddr_in addr = {.sin_family = AF_INET,
+                               .sin_port = htons((uint16_t)o->port)};
     struct get_conn *conns = calloc((size_t)o->conns, sizeof conns[0]);
     int rv = -1, n = 0;
 

@@ -18,9 +18,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAX_FRAME (32 * 1024 * 1024)
+#define MAX_FRAME  (32 * 1024 * 1024)
 #define LONG_FRAME 1024
-#define BUF 65536
+#define BUF        65536
 
 struct conn {
     int fd;
@@ -42,11 +42,14 @@ struct limit {
 static const char upgrade[] =
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Accept: HSmrc0sMlYUkAGmm5OPpG2HaGWk=\r\n\r\n"
-    "\x81\x5e" "0{\"sid\":\"AAAAAAAAAAAAAAAAAAAA\",\"upgrades\":[],\"pingInterval\":25000,"
+    "\x81\x5e"
+    "0{\"sid\":\"AAAAAAAAAAAAAAAAAAAA\",\"upgrades\":[],\"pingInterval\":25000,"
     "\"pingTimeout\":20000,\"max\":1}";
-static const char joined[] = "\x81\x20" "40{\"sid\":\"BBBBBBBBBBBBBBBBBBBB\"}";
+static const char joined[] = "\x81\x20"
+                             "40{\"sid\":\"BBBBBBBBBBBBBBBBBBBB\"}";
 static const char closing[] = "\x88\x02\x03\xe8";
-static const char ack[] = "\x81\x05" "430[]";
+static const char ack[] = "\x81\x05"
+                          "430[]";
 static const char reply[] =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n"
     "{\"status\":\"online\"}";
@@ -97,7 +100,8 @@ static void put(struct conn *c, const char *bytes, size_t len)
 static void push(struct limit *l, struct conn *c)
 {
     while (c->sent < l->frame_len) {
-        ssize_t n = send(c->fd, l->frame + c->sent, l->frame_len - c->sent, MSG_NOSIGNAL);
+        ssize_t n =
+            send(c->fd, l->frame + c->sent, l->frame_len - c->sent, MSG_NOSIGNAL);
 
         if (n < 0) {
             if (errno == EAGAIN && !c->sending) {

@@ -9,15 +9,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define N_EVENTS 256
+#define N_EVENTS    256
 #define MIN_DISCARD 4096 /* from here the kernel throws away, below we copy */
 
 static const uint8_t mask[4] = {0x5a, 0x13, 0xc7, 0x2e};
 
 int peer_pool_init(struct peer_pool *pool, const char *host, int port)
 {
-    pool->addr = (struct sockaddr_in){.sin_family = AF_INET,
-                                      .sin_port = htons((uint16_t)port)};
+    pool->addr =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     if (inet_pton(AF_INET, host, &pool->addr.sin_addr) != 1) {
         errno = EINVAL;
         return -1;
@@ -35,8 +35,9 @@ void peer_pool_fini(struct peer_pool *pool)
 
 static void watch(struct peer *p, int op)
 {
-    struct epoll_event ev = {.events = (p->deaf && p->state == PEER_READY ? 0 : EPOLLIN) |
-                                       (p->watching_out ? EPOLLOUT : 0),
+    struct epoll_event ev = {.events =
+                                 (p->deaf && p->state == PEER_READY ? 0 : EPOLLIN) |
+                                 (p->watching_out ? EPOLLOUT : 0),
                              .data.ptr = p};
 
     epoll_ctl(p->pool->epoll_fd, op, p->fd, &ev);
@@ -194,8 +195,7 @@ static void on_text(struct peer *p, const uint8_t *text, size_t len, uint64_t to
         break;
     case PEER_DIALLING:
     case PEER_UPGRADING:
-    case PEER_CLOSED:
-        break;
+    case PEER_CLOSED: break;
     }
 }
 

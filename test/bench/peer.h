@@ -28,10 +28,10 @@ struct peer {
     struct peer_pool *pool;
     int fd;
     enum peer_state state;
-    bool deaf;         /* never reads once it is ready */
-    bool watching_out; /* EPOLLOUT is on */
-    uint32_t events;   /* messages since it became ready */
-    uint64_t sent_ns;  /* for the owner: when its request left */
+    bool deaf;                  /* never reads once it is ready */
+    bool watching_out;          /* EPOLLOUT is on */
+    uint32_t events;            /* messages since it became ready */
+    uint64_t sent_ns;           /* for the owner: when its request left */
     uint64_t message_len, left; /* of the frame being read; left to come */
     uint32_t head_len;          /* bytes in head[] */
     uint8_t head[PEER_HEAD];    /* frame header and first bytes */
@@ -43,7 +43,7 @@ struct peer {
 struct peer_pool {
     int epoll_fd;
     struct sockaddr_in addr;
-    const char *path;  /* before "EIO=4", e.g. "/socket.io/?" */
+    const char *path; /* before "EIO=4", e.g. "/socket.io/?" */
     int n_failed, n_closed;
 
     void (*on_ready)(struct peer *p, void *user);
@@ -74,6 +74,7 @@ void peer_frame_patch(uint8_t *frame, size_t offset, const char *text, size_t le
 
 /* Sends a frame (borrowed until it is gone).  False while an earlier one is not gone. */
 bool peer_send(struct peer *p, const uint8_t *frame, size_t len);
-bool peer_send_text(struct peer *p, const char *text, size_t len); /* at most 200 bytes */
+bool peer_send_text(struct peer *p, const char *text,
+                    size_t len); /* at most 200 bytes */
 
 #endif

@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WARM_UP 200
+#define WARM_UP       200
 #define MAX_SILENT_NS 20000000000u
-#define SETTLE_NS 1000000000u
-#define MAX_DIALLING 100
+#define SETTLE_NS     1000000000u
+#define MAX_DIALLING  100
 
 struct sessions {
     const struct bench_options *o;
@@ -106,8 +106,8 @@ int bench_idle(const struct bench_options *o)
         fprintf(stderr, "bench: only %d of %d sessions\n", s.n_ready, o->conns);
     else
         printf("sessions=%d bytes_per_session=%.0f rss_before_mb=%.1f rss_mb=%.1f\n",
-               s.n_ready, ((double)after - (double)before) / s.n_ready, (double)before / 1e6,
-               (double)after / 1e6);
+               s.n_ready, ((double)after - (double)before) / s.n_ready,
+               (double)before / 1e6, (double)after / 1e6);
     fini(&s, o->conns);
     return rv;
 }
@@ -159,12 +159,13 @@ int bench_connect(const struct bench_options *o)
         uint64_t wall = now_ns() - begun;
 
         cpu = proc_cpu_ns(&o->server) - cpu;
-        printf("connections=%d cpu_us_per_connection=%.1f connections_per_s=%.0f\n", o->count,
-               (double)cpu / 1e3 / o->count, o->count / ((double)wall / 1e9));
+        printf("connections=%d cpu_us_per_connection=%.1f connections_per_s=%.0f\n",
+               o->count, (double)cpu / 1e3 / o->count, o->count / ((double)wall / 1e9));
     }
 out:
     if (rv < 0)
-        fprintf(stderr, "bench: connect: %d made, %d failed\n", s.n_over, s.pool.n_failed);
+        fprintf(stderr, "bench: connect: %d made, %d failed\n", s.n_over,
+                s.pool.n_failed);
     fini(&s, o->conns);
     return rv;
 }

@@ -49,7 +49,8 @@ static pid_t spawn(char *const *argv)
 
 int bench_start(const struct bench_options *o)
 {
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)o->port)};
+    struct sockaddr_in addr = {.sin_family = AF_INET,
+                               .sin_port = htons((uint16_t)o->port)};
     struct proc_set s = {.n = 1};
     uint64_t begun = now_ns(), up;
     int status;
@@ -60,8 +61,10 @@ int bench_start(const struct bench_options *o)
     if (s.pid[0] < 0)
         return -1;
     while (!accepts(&addr)) {
-        if (waitpid(s.pid[0], &status, WNOHANG) != 0 || now_ns() - begun > MAX_START_NS) {
-            fprintf(stderr, "bench: %s does not listen on port %d\n", o->argv[0], o->port);
+        if (waitpid(s.pid[0], &status, WNOHANG) != 0 ||
+            now_ns() - begun > MAX_START_NS) {
+            fprintf(stderr, "bench: %s does not listen on port %d\n", o->argv[0],
+                    o->port);
             kill(s.pid[0], SIGKILL);
             return -1;
         }
@@ -69,7 +72,8 @@ int bench_start(const struct bench_options *o)
     }
     up = now_ns() - begun;
     pause_us(500000);
-    printf("start_ms=%.1f idle_mb=%.1f\n", (double)up / 1e6, (double)proc_rss(&s) / 1e6);
+    printf("start_ms=%.1f idle_mb=%.1f\n", (double)up / 1e6,
+           (double)proc_rss(&s) / 1e6);
     kill(s.pid[0], SIGTERM);
     waitpid(s.pid[0], &status, 0);
     return 0;
