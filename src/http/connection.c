@@ -87,7 +87,8 @@ static void start_close(struct http_conn *c)
 
 static void end_request(struct http_conn *c)
 {
-    bool close = c->request->close;
+    /* Answered before the server began to drain, it was told that it may stay. */
+    bool close = c->request->close || c->server->draining;
 
     drop_request(c);
     c->since_ms = now_ms(c);
