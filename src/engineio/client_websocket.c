@@ -199,7 +199,12 @@ static void on_close(struct ws *ws, int code, void *user)
         end_probe(c);
     else if (c->state == EIO_CLIENT_CLOSING)
         eio_client_end(c, SIO_OK, "io client disconnect", "closed");
-    else if (!fall_back(c))
+    else if (fall_back(c))
+        return;
+    else if (code == WS_CLOSE_ABNORMAL)
+        eio_client_end(c, SIO_ERR_CLOSED, "transport close",
+                       "the server ended the connection");
+    else
         eio_client_fail(c, SIO_ERR_CLOSED, "transport close",
                         "the WebSocket was closed, code %d", code);
 }
