@@ -582,36 +582,45 @@ static struct sio_buf *jpeg_of(struct call *call, const struct store_entry *entr
     return jpeg;
 }
 
+static void add_validators(struct http_request *r, struct sio_str etag, int64_t time_s)
+{
+    char date[CLOCK_HTTP_SIZE];
+    size_t len = clock_format_http(time_s, date);
+
+    http_reply_field(r, "ETag", etag);
+    http_reply_field(r, "Last-Modified", (struct sio_str){date, len});
+    http_reply_field(r, "Cache-Control", SIO_STR("private, no-cache"));
+}
+
 static void reply_jpeg(struct call *call, const struct store_entry *entry,
                        struct sio_str image)
 {
     struct http_request *r = call->request;
-    char tag[64], date[CLOCK_HTTP_SIZE];
+    char tag[64];
     struct sio_slice body;
     struct sio_buf *jpeg;
     int error = SIO_OK;
     int n = snprintf(tag, sizeof(tag), "\"%s-%llu\"", call->hub->boot,
                      (unsigned long long)entry->version);
     struct sio_str etag = {tag, (size_t)n};
-    size_t date_len = clock_format_http(entry->time_s, date);
 
-    jpeg = jpeg_of(call, entry, image, &error);
-    if (!jpeg && error == SIO_ERR_PARSE) {
-        http_reply_error(r, 404, "La imagen no es un JPEG");
-        return;
-    }
-    if (!jpeg) {
-        http_reply_error(r, 500, "Error interno");
-        return;
-    }
-    http_reply_field(r, "ETag", etag);
-    http_reply_field(r, "Last-Modified", (struct sio_str){date, date_len});
-    http_reply_field(r, "Cache-Control", SIO_STR("private, no-cache"));
-    body = sio_slice_of(jpeg);
-    if (is_unchanged(r, etag, entry->time_s))
+    /* Who has the tag has the picture: nothing is decoded. */
+    if (is_unchanged(r, etag, entry->time_s)) {
+        add_validators(r, etag, entry->time_s);
         http_reply(r, 304, NULL, NULL, 0);
-    else
-        http_reply(r, 200, "image/jpeg", &body, 1);
+        return;
+    }
+    jpeg = jpeg_of(call, entry, image, &error);
+    if (!jpeg) {
+        if (error == SIO_ERR_PARSE)
+            http_reply_error(r, 404, "La imagen no es un JPEG");
+        else
+            http_reply_error(r, 500, "Error interno");
+        return;
+    }
+    add_validators(r, etag, entry->time_s);
+    body = sio_slice_of(jpeg);
+    http_reply(r, 200, "image/jpeg", &body, 1);
     sio_buf_unref(jpeg);
 }
 
