@@ -379,15 +379,16 @@ static int copy_options(struct eio_client *c, const struct eio_client_options *o
     c->tls = o->tls ? net_tls_ref(o->tls) : NULL;
     c->transports = o->transports;
     c->max_message = o->max_message;
+    c->connect_timeout_ms = o->connect_timeout_ms;
     return SIO_OK;
 }
 
-static int begin(struct eio_client *c, uint32_t timeout_ms)
+static int begin(struct eio_client *c)
 {
     bool polling =
         c->transports == EIO_CLIENT_POLLING || c->transports == EIO_CLIENT_UPGRADE;
 
-    if (net_timer_start(&c->watch, timeout_ms) < 0)
+    if (net_timer_start(&c->watch, c->connect_timeout_ms) < 0)
         return SIO_ERR_NOMEM;
     c->transport = polling ? EIO_CLIENT_ON_POLLING : EIO_CLIENT_ON_WEBSOCKET;
     return polling ? eio_client_poll(c) : eio_client_websocket(c);
@@ -408,7 +409,7 @@ struct eio_client *eio_client_new(struct net_loop *loop,
     list_init(&c->work.link);
     net_timer_init(&c->watch, loop, on_watch, c);
     net_timer_init(&c->probe_timer, loop, NULL, c);
-    if (copy_options(c, opts) < 0 || begin(c, opts->connect_timeout_ms) < 0) {
+    if (copy_options(c, opts) < 0 || begin(c) < 0) {
         eio_client_free(c);
         return NULL;
     }

@@ -47,6 +47,7 @@ struct eio_client {
     char *fields;
     enum eio_client_transports transports;
     size_t max_message;
+    uint32_t connect_timeout_ms;
     char *cookies[EIO_CLIENT_MAX_COOKIES]; /* name=value */
 
     enum eio_client_state state;

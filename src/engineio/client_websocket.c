@@ -274,11 +274,13 @@ static void send_probe(struct eio_client *c)
 }
 
 /* Errors after which polling would fare no better. */
-static bool is_final(int error)
+static bool is_final(const struct http_client *http, int error)
 {
+    if (error == SIO_ERR_TIMEOUT) /* a proxy may swallow the handshake */
+        return !http_client_reached(http);
+
     return error == SIO_ERR_RESOLVE || error == SIO_ERR_REFUSED ||
-           error == SIO_ERR_TIMEOUT || error == SIO_ERR_TLS || error == SIO_ERR_IO ||
-           error == SIO_ERR_NOMEM;
+           error == SIO_ERR_TLS || error == SIO_ERR_IO || error == SIO_ERR_NOMEM;
 }
 
 static void on_handshake(struct http_client *http,
@@ -302,7 +304,7 @@ static void on_handshake(struct http_client *http,
     }
     if (is_probe(c))
         end_probe(c);
-    else if (!reply && is_final(error))
+    else if (!reply && is_final(http, error))
         eio_client_end(c, error, "transport error", why);
     else if (fall_back(c))
         return;
@@ -329,6 +331,8 @@ int eio_client_websocket(struct eio_client *c)
     struct wbuf target, fields;
     int rv;
 
+    if (c->transports == EIO_CLIENT_DEFAULT) /* the rest is for polling */
+        r.timeout_ms = c->connect_timeout_ms / 2;
     c->handshake = eio_client_http(c, HANDSHAKE_MAX_BODY);
     if (!c->handshake)
         return SIO_ERR_NOMEM;

@@ -26,6 +26,7 @@ struct http_client {
     size_t max_body;
 
     struct net_conn *conn; /* NULL: none */
+    bool reached;          /* it was open */
     struct http_parser *parser;
     struct wbuf body;
     struct sio_str rest; /* behind the head of a 101 */
@@ -244,7 +245,16 @@ static void on_close(struct net_conn *conn, int error, void *user)
     fail(c, error, net_conn_diag(conn));
 }
 
+static void on_open(struct net_conn *conn, void *user)
+{
+    struct http_client *c = user;
+
+    (void)conn;
+    c->reached = true;
+}
+
 static const struct net_conn_ops conn_ops = {
+    .on_open = on_open,
     .on_data = on_data,
     .on_eof = on_eof,
     .on_close = on_close,
@@ -289,10 +299,12 @@ static int dial(struct http_client *c)
 {
     struct net_connect_options o = {.host = c->host, .port = c->port, .tls = c->tls};
 
-    if (c->conn)
+    if (c->conn) {
         (void)net_conn_deadline(c->conn, 0);
-    else
-        c->conn = net_conn_connect(c->loop, &o, &conn_ops, c);
+        return SIO_OK;
+    }
+    c->reached = false;
+    c->conn = net_conn_connect(c->loop, &o, &conn_ops, c);
     return c->conn ? SIO_OK : SIO_ERR_NOMEM;
 }
 
@@ -349,6 +361,11 @@ int http_client_send(struct http_client *c, const struct http_client_request *r,
 bool http_client_busy(const struct http_client *c)
 {
     return c->cb != NULL;
+}
+
+bool http_client_reached(const struct http_client *c)
+{
+    return c->reached;
 }
 
 struct net_conn *http_client_take_conn(struct http_client *c, struct sio_str *rest)

@@ -66,6 +66,9 @@ int http_client_send(struct http_client *c, const struct http_client_request *r,
 
 bool http_client_busy(const struct http_client *c);
 
+/* Whether the last request found an open connection, or got one. */
+bool http_client_reached(const struct http_client *c);
+
 /*
  * In the callback of a 101: the connection becomes the caller's, who sets its ops at
  * once. *rest are the bytes behind the head, borrowed until the callback returns.

@@ -43,6 +43,7 @@ struct server {
     const char *ws;            /* frames after a 101 */
     size_t ws_len;
     const char *ws_fields; /* instead of the right ones */
+    bool mute_ws;          /* handshakes are never answered */
     size_t n_gets;
     size_t n_visits;
     size_t n_upgrades;
@@ -108,6 +109,8 @@ static void answer_get(struct visit *v)
 {
     struct server *s = v->server;
 
+    if (s->mute_ws && strstr(v->in, "transport=websocket"))
+        return;
     if (s->ws && strstr(v->in, "transport=websocket"))
         answer_upgrade(v);
     else if (s->bodies && s->bodies[s->n_gets])
@@ -609,6 +612,21 @@ static void where_websocket_does_not_work_polling_does(void **state)
     free_world(w);
 }
 
+static void where_websocket_is_swallowed_polling_is_tried(void **state)
+{
+    static const char *const bodies[] = {OPEN, JOINED, NULL};
+    struct world *w = new_world();
+    struct sio_client_options o = {.connect_timeout_ms = 1000};
+
+    (void)state;
+    w->server.mute_ws = true;
+    w->server.bodies = bodies;
+    assert_true(begin(w, &o));
+    run_until(w, w->n_joins);
+    assert_int_equal(w->n_downs, 0);
+    free_world(w);
+}
+
 static void a_failed_upgrade_leaves_polling_as_it_was(void **state)
 {
 #define PROBE(literal)               \
@@ -1095,6 +1113,7 @@ int main(void)
         cmocka_unit_test(handshakes_of_websocket_are_checked),
         cmocka_unit_test(frames_that_break_the_protocol_end_the_connection),
         cmocka_unit_test(where_websocket_does_not_work_polling_does),
+        cmocka_unit_test(where_websocket_is_swallowed_polling_is_tried),
         cmocka_unit_test(a_failed_upgrade_leaves_polling_as_it_was),
         cmocka_unit_test(an_upgrade_waits_for_the_poll_and_keeps_order),
         cmocka_unit_test(late_and_unknown_packets_are_ignored),
