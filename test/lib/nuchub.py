@@ -78,6 +78,13 @@ def run_cases():
             print(f"not ok {name}: {why[:600]} (line {lines[-1] if lines else '?'})", flush=True)
             if os.environ.get("VERBOSE"):
                 traceback.print_exc()
+    for p in _programs:
+        try:
+            p.stop()
+            p.check_sanitizers()
+        except AssertionError as e:
+            failed += 1
+            print(f"not ok {os.path.basename(p.argv[0])} ends in good order: {e}", flush=True)
     stop_all()
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
@@ -186,7 +193,7 @@ class Program:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-                if sig == signal.SIGTERM:
+                if sig == signal.SIGTERM and not self.argv[0].startswith("/usr/bin/python"):
                     raise AssertionError(f"{self.argv[0]} does not end on SIGTERM")
         return self.process.returncode
 
@@ -205,6 +212,10 @@ class Program:
         if "ERROR: AddressSanitizer" in text or "runtime error:" in text or \
                 "ERROR: LeakSanitizer" in text:
             raise AssertionError("sanitizer report: " + text[-2000:])
+        status = self.process.returncode if self.process else 0
+        ours = os.path.basename(self.argv[0]) in ("nuchubd", "nuchub-agent")
+        if ours and status in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS):
+            raise AssertionError(f"signal {-status}: " + text[-1000:])
 
 
 def sanitized(p):
