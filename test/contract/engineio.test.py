@@ -235,9 +235,7 @@ def _():
     p = Polling(port())
     p.connect()
     with waiting_poll(p) as first:
-        # The hub must have read the first one: what it wrote is behind it in the kernel,
-        # so let another request on the same connection order them is not possible; ask
-        # until the second is refused instead.
+        # Whichever of the two the hub reads second is the one that is refused.
         second = p.get()
         one = first.reply()
         check({one.status, second.status} == {200, 400}, f"{one.status} {second.status}")

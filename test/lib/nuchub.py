@@ -74,7 +74,7 @@ def run_cases():
             if not isinstance(e, AssertionError):
                 why = f"{type(e).__name__}: {why}"
             where = traceback.extract_tb(e.__traceback__)
-            lines = [f.lineno for f in where if os.path.basename(f.filename) == os.path.basename(sys.argv[0])]
+            lines = [f.lineno for f in where if f.filename.endswith(os.path.basename(sys.argv[0]))]
             print(f"not ok {name}: {why[:600]} (line {lines[-1] if lines else '?'})", flush=True)
             if os.environ.get("VERBOSE"):
                 traceback.print_exc()
