@@ -38,7 +38,7 @@ static char *encode_sid(struct sio_str sid)
     return out;
 }
 
-void eio_client_target(struct eio_client *c, const char *transport, struct wbuf *w)
+static void write_target(struct eio_client *c, const char *transport, struct wbuf *w)
 {
     wbuf_init(w, TARGET_MAX);
     wbuf_addf(w, "%s?EIO=4&transport=%s", c->path, transport);
@@ -48,7 +48,8 @@ void eio_client_target(struct eio_client *c, const char *transport, struct wbuf 
         wbuf_addf(w, "&%s", c->query);
 }
 
-void eio_client_fields(struct eio_client *c, struct wbuf *w)
+/* The fields that all requests share. */
+static void write_fields(struct eio_client *c, struct wbuf *w)
 {
     bool ipv6 = strchr(c->host, ':') != NULL;
     uint16_t usual = c->tls ? 443 : 80;
@@ -63,6 +64,26 @@ void eio_client_fields(struct eio_client *c, struct wbuf *w)
         wbuf_addf(w, "%s%s", i ? "; " : "Cookie: ", c->cookies[i]);
     if (c->cookies[0])
         wbuf_add_cstr(w, "\r\n");
+}
+
+int eio_client_request(struct eio_client *c, struct http_client *http,
+                       const char *transport, const char *more_fields,
+                       struct http_client_request *r, http_client_cb cb)
+{
+    struct wbuf target, fields;
+    int rv;
+
+    write_target(c, transport, &target);
+    write_fields(c, &fields);
+    wbuf_add_cstr(&fields, more_fields);
+    r->target = wbuf_str(&target);
+    r->fields = wbuf_str(&fields);
+    rv = target.error < 0 ? target.error : fields.error;
+    if (rv == SIO_OK)
+        rv = http_client_send(http, r, cb, c);
+    wbuf_fini(&target);
+    wbuf_fini(&fields);
+    return rv;
 }
 
 struct http_client *eio_client_http(struct eio_client *c, size_t max_body)

@@ -86,9 +86,13 @@ void eio_client_check_flushed(struct eio_client *c);
 /* Sends the queue at the end of the turn. */
 void eio_client_wake(struct eio_client *c);
 
-/* The target and the fields that all requests share.  To be freed with wbuf_fini. */
-void eio_client_target(struct eio_client *c, const char *transport, struct wbuf *w);
-void eio_client_fields(struct eio_client *c, struct wbuf *w);
+/*
+ * Sends r on http, with the target and the fields that all requests share and more_fields
+ * ("Name: value\r\n..." or "") behind them.  As http_client_send.
+ */
+int eio_client_request(struct eio_client *c, struct http_client *http,
+                       const char *transport, const char *more_fields,
+                       struct http_client_request *r, http_client_cb cb);
 struct http_client *eio_client_http(struct eio_client *c, size_t max_body);
 /* Remembers what Set-Cookie says. */
 void eio_client_cookies(struct eio_client *c, const struct http_head *head);

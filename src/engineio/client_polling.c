@@ -150,23 +150,12 @@ static int post(struct eio_client *c, const struct payload *p)
         .n_body = p->n,
         .timeout_ms = c->watch_ms,
     };
-    struct wbuf target, fields;
-    int rv;
 
     if (!c->post)
         c->post = eio_client_http(c, POST_MAX_REPLY);
     if (!c->post)
         return SIO_ERR_NOMEM;
-    eio_client_target(c, "polling", &target);
-    eio_client_fields(c, &fields);
-    r.target = wbuf_str(&target);
-    r.fields = wbuf_str(&fields);
-    rv = target.error < 0 ? target.error : fields.error;
-    if (rv == SIO_OK)
-        rv = http_client_send(c->post, &r, on_posted, c);
-    wbuf_fini(&target);
-    wbuf_fini(&fields);
-    return rv;
+    return eio_client_request(c, c->post, "polling", "", &r, on_posted);
 }
 
 void eio_client_polling_flush(struct eio_client *c)
@@ -237,8 +226,6 @@ static void on_polled(struct http_client *http, const struct http_client_reply *
 int eio_client_poll(struct eio_client *c)
 {
     struct http_client_request r = {.method = "GET"};
-    struct wbuf target, fields;
-    int rv;
 
     if (!c->get)
         c->get = eio_client_http(c, c->max_message);
@@ -246,16 +233,7 @@ int eio_client_poll(struct eio_client *c)
         return SIO_ERR_NOMEM;
     if (http_client_busy(c->get))
         return SIO_OK;
-    eio_client_target(c, "polling", &target);
-    eio_client_fields(c, &fields);
-    r.target = wbuf_str(&target);
-    r.fields = wbuf_str(&fields);
-    rv = target.error < 0 ? target.error : fields.error;
-    if (rv == SIO_OK)
-        rv = http_client_send(c->get, &r, on_polled, c);
-    wbuf_fini(&target);
-    wbuf_fini(&fields);
-    return rv;
+    return eio_client_request(c, c->get, "polling", "", &r, on_polled);
 }
 
 bool eio_client_polling_idle(const struct eio_client *c)

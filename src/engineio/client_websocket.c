@@ -2,8 +2,9 @@
 
 #include "engineio/client_impl.h"
 
+#include <stdio.h>
+
 #include "base/base64.h"
-#include "base/buf.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/str.h"
@@ -328,8 +329,7 @@ static void make_key(char key[25])
 int eio_client_websocket(struct eio_client *c)
 {
     struct http_client_request r = {.method = "GET", .upgrade = true};
-    struct wbuf target, fields;
-    int rv;
+    char fields[160];
 
     if (c->transports == EIO_CLIENT_DEFAULT) /* the rest is for polling */
         r.timeout_ms = c->connect_timeout_ms / 2;
@@ -337,20 +337,11 @@ int eio_client_websocket(struct eio_client *c)
     if (!c->handshake)
         return SIO_ERR_NOMEM;
     make_key(c->ws_key);
-    eio_client_target(c, "websocket", &target);
-    eio_client_fields(c, &fields);
-    wbuf_addf(&fields,
-              "Connection: Upgrade\r\nUpgrade: websocket\r\n"
-              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
-              c->ws_key);
-    r.target = wbuf_str(&target);
-    r.fields = wbuf_str(&fields);
-    rv = target.error < 0 ? target.error : fields.error;
-    if (rv == SIO_OK)
-        rv = http_client_send(c->handshake, &r, on_handshake, c);
-    wbuf_fini(&target);
-    wbuf_fini(&fields);
-    return rv;
+    snprintf(fields, sizeof(fields),
+             "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
+             c->ws_key);
+    return eio_client_request(c, c->handshake, "websocket", fields, &r, on_handshake);
 }
 
 void eio_client_upgrade(struct eio_client *c)
