@@ -20,7 +20,7 @@ import tempfile
 import time
 import traceback
 
-TIMEOUT = 20.0  # of anything that is awaited; much more than it takes
+TIMEOUT = 40.0  # of anything that is awaited; much more than it takes
 TOP = os.environ.get("TOP", os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__)))))
 FIXTURES = os.path.join(TOP, "test", "fixtures")
