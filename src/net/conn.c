@@ -48,7 +48,7 @@ static int queue_reserve(struct conn_queue *q, size_t n)
     }
     while (cap < q->n + n)
         cap *= 2;
-    v = mem_array(cap, sizeof(*v));
+    v = mem_raw(cap * sizeof(*v));
     if (!v)
         return SIO_ERR_NOMEM;
     if (q->n)

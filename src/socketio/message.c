@@ -230,9 +230,9 @@ static void add_renumbered(struct sio_message *m, struct sio_slice args, uint32_
     sio_message_slice(m, piece);
 }
 
-static bool holds(struct sio_slice s, const char *word)
+static bool holds(struct sio_slice s, char c)
 {
-    return memmem(s.ptr, s.len, word, strlen(word)) != NULL;
+    return memchr(s.ptr, c, s.len) != NULL;
 }
 
 /*
@@ -245,11 +245,8 @@ static bool has_lookalike(struct sio_slice args)
     struct sio_str num;
     uint32_t index;
 
-    /*
-     * Nearly no text has the word, plain or with escapes: do not look closer at
-     * pictures.
-     */
-    if (!holds(args, "_placeholder") && !holds(args, "\\u"))
+    /* "_placeholder", plain or with escapes; base64 has neither character. */
+    if (!holds(args, '_') && !holds(args, '\\'))
         return false;
     sio_placeholder_walk_init(&walk,
                               (struct sio_str){(const char *)args.ptr, args.len});
