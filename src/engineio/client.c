@@ -437,11 +437,6 @@ struct eio_client *eio_client_new(struct net_loop *loop,
     return c;
 }
 
-bool eio_client_is_open(const struct eio_client *c)
-{
-    return c->state == EIO_CLIENT_OPEN;
-}
-
 const char *eio_client_transport(const struct eio_client *c)
 {
     if (c->state != EIO_CLIENT_OPEN && c->state != EIO_CLIENT_CLOSING)

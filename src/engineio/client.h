@@ -75,7 +75,6 @@ void eio_client_close(struct eio_client *c);
 void eio_client_abort(struct eio_client *c, int error, const char *reason,
                       const char *why);
 
-bool eio_client_is_open(const struct eio_client *c);
 const char *eio_client_transport(const struct eio_client *c); /* "" until open */
 size_t eio_client_pending(const struct eio_client *c);
 size_t eio_client_max_payload(const struct eio_client *c); /* 0: unknown */

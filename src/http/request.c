@@ -260,11 +260,6 @@ struct net_conn *http_request_conn(struct http_request *r)
     return r->c->conn;
 }
 
-struct net_loop *http_request_loop(struct http_request *r)
-{
-    return r->c->server->loop;
-}
-
 int http_request_abort_status(const struct http_request *r)
 {
     return r->abort_status;

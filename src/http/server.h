@@ -124,7 +124,6 @@ bool http_request_query_get(struct http_request *r, const char *name,
 struct sio_slice http_request_body(const struct http_request *r);
 bool http_request_wants_upgrade(const struct http_request *r, const char *protocol);
 struct net_conn *http_request_conn(struct http_request *r);
-struct net_loop *http_request_loop(struct http_request *r);
 
 /*
  * In on_abort: what the server has answered by itself, 413 (body over max_body), 408 (too slow), 400 (syntax

@@ -581,12 +581,6 @@ struct ws *ws_client_new(struct net_conn *c, struct sio_str rest,
     return new_ws(c, true, rest, opts, ops, user);
 }
 
-void ws_set_ops(struct ws *ws, const struct ws_ops *ops, void *user)
-{
-    ws->ops = ops;
-    ws->user = user;
-}
-
 bool ws_full(const struct ws *ws)
 {
     return ws->conn && net_conn_full(ws->conn);
@@ -611,9 +605,4 @@ void ws_abort(struct ws *ws)
 {
     if (ws->state != WS_ENDED)
         net_conn_abort(ws->conn, SIO_ERR_CLOSED);
-}
-
-struct net_conn *ws_conn(struct ws *ws)
-{
-    return ws->conn;
 }

@@ -68,9 +68,6 @@ struct ws *ws_client_new(struct net_conn *c, struct sio_str rest,
                          const struct ws_options *opts, const struct ws_ops *ops,
                          void *user);
 
-/* Hands it to another owner. */
-void ws_set_ops(struct ws *ws, const struct ws_ops *ops, void *user);
-
 /* Writes the header of an unmasked final frame (shortest form); returns 2, 4 or 10. */
 #define WS_HEAD_MAX 10
 size_t ws_frame_head(uint8_t out[WS_HEAD_MAX], enum ws_opcode opcode, uint64_t len);
@@ -96,8 +93,6 @@ void ws_close(struct ws *ws, int code, const char *reason);
 
 /* Ends the connection at once; on_close runs before this returns. */
 void ws_abort(struct ws *ws);
-
-struct net_conn *ws_conn(struct ws *ws);
 
 /* sec-websocket-accept for a key (28 characters and NUL). */
 int ws_accept_key(struct sio_str key, char out[29]);

@@ -352,11 +352,6 @@ uint64_t net_loop_now_ms(const struct net_loop *loop)
     return loop->now_ns / NS_PER_MS;
 }
 
-uint8_t *net_loop_buffer(struct net_loop *loop)
-{
-    return loop->buffer;
-}
-
 struct random_pool *net_loop_random(struct net_loop *loop)
 {
     return &loop->random;

@@ -37,11 +37,10 @@ void net_loop_defer(struct net_loop *loop, struct net_task *task);
 /* Work for the end of the turn after the flush: frees what was closed. */
 void net_loop_reap(struct net_loop *loop, struct net_task *task);
 
-/*
- * The receive buffer that all connections share, the log, and random bytes.  Borrowed.
- */
+/* The size of the receive buffer that all connections share. */
 #define NET_LOOP_BUFFER_SIZE (128 * 1024)
-uint8_t *net_loop_buffer(struct net_loop *loop);
+
+/* The log, and random bytes.  Borrowed. */
 const struct log *net_loop_log(const struct net_loop *loop);
 struct random_pool *net_loop_random(struct net_loop *loop);
 

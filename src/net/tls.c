@@ -532,19 +532,8 @@ const char *tls_session_diag(const struct tls_session *s)
     return s->diag ? s->diag : "failed";
 }
 
-/* Digests. */
-
-static int digest(const EVP_MD *md, const void *p, size_t len, uint8_t *out)
-{
-    return EVP_Digest(p, len, out, NULL, md, NULL) == 1 ? SIO_OK : SIO_ERR_NOMEM;
-}
-
 int net_sha1(const void *p, size_t len, uint8_t out[20])
 {
-    return digest(EVP_sha1(), p, len, out);
-}
-
-int net_sha256(const void *p, size_t len, uint8_t out[32])
-{
-    return digest(EVP_sha256(), p, len, out);
+    return EVP_Digest(p, len, out, NULL, EVP_sha1(), NULL) == 1 ? SIO_OK
+                                                                : SIO_ERR_NOMEM;
 }

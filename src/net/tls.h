@@ -33,8 +33,7 @@ struct net_tls *net_tls_client_new(const struct net_tls_client_options *opts,
 struct net_tls *net_tls_ref(struct net_tls *tls);
 void net_tls_unref(struct net_tls *tls);
 
-/* Digests for the layers above: 20 and 32 bytes.  SIO_OK or SIO_ERR_NOMEM. */
+/* SHA-1 for the layers above.  SIO_OK or SIO_ERR_NOMEM. */
 int net_sha1(const void *p, size_t len, uint8_t out[20]);
-int net_sha256(const void *p, size_t len, uint8_t out[32]);
 
 #endif
