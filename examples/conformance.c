@@ -622,7 +622,7 @@ static void greet(struct sio_socket *s, bool send)
 
     if (!g)
         return;
-    sio_socket_set_data(s, NULL);
+    sio_socket_set_data(s, NULL, NULL);
     net_timer_stop(&g->timer);
     if (send)
         sio_socket_emit(s, g->message);
@@ -654,7 +654,7 @@ static void on_connect(struct sio_socket *s, struct sio_str auth, void *user)
         return;
     }
     sio_message_add_raw(g->message, auth.ptr ? auth : str("{}"));
-    sio_socket_set_data(s, g);
+    sio_socket_set_data(s, g, NULL);
 }
 
 static void on_event(struct sio_socket *s, struct sio_event *e, void *user)

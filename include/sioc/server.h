@@ -146,8 +146,13 @@ SIOC_API struct sio_namespace *sio_socket_namespace(const struct sio_socket *s);
  * it.
  */
 SIOC_API struct eio_session *sio_socket_session(const struct sio_socket *s);
-/* The application's pointer, NULL at first; its to free in on_disconnect. */
-SIOC_API void sio_socket_set_data(struct sio_socket *s, void *data);
+/*
+ * The application's pointer, NULL at first.  destroy, which may be NULL, is called for
+ * it once: when another pointer takes its place, or when the socket has ended, after
+ * on_disconnect.  Without destroy it stays the application's.
+ */
+SIOC_API void sio_socket_set_data(struct sio_socket *s, void *data,
+                                  void (*destroy)(void *data));
 SIOC_API void *sio_socket_data(const struct sio_socket *s);
 
 /*

@@ -206,7 +206,7 @@ static int attach_agent(struct hub *hub, struct sio_socket *s, const char *nuc_i
         mem_free(agent);
         return SIO_ERR_NOMEM;
     }
-    sio_socket_set_data(s, agent);
+    sio_socket_set_data(s, agent, NULL);
     log_info(hub->log, "nuc_id=%s connected address=%.*s", nuc->id,
              STR_ARG(eio_session_handshake(sio_socket_session(s))->address));
     return SIO_OK;
@@ -243,7 +243,7 @@ static void on_disconnect(struct sio_socket *s, enum sio_disconnect_reason reaso
     log_info(hub->log, "nuc_id=%s disconnected reason=\"%s\"",
              agent->nuc_socket.nuc ? agent->nuc_socket.nuc->id : "-",
              sio_disconnect_reason_text(reason));
-    sio_socket_set_data(s, NULL);
+    sio_socket_set_data(s, NULL, NULL);
     hub_registry_detach(&hub->registry, &agent->nuc_socket);
     mem_free(agent);
 }

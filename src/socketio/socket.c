@@ -68,6 +68,7 @@ struct sio_socket *sio_socket_new(struct sio_conn *conn, struct sio_namespace *n
 
 static void let_go(struct sio_socket *s)
 {
+    sio_socket_set_data(s, NULL, NULL);
     net_loop_reap(s->ns->server->loop, &s->reap);
 }
 
@@ -122,9 +123,15 @@ struct eio_session *sio_socket_session(const struct sio_socket *s)
     return s->conn->session;
 }
 
-void sio_socket_set_data(struct sio_socket *s, void *data)
+void sio_socket_set_data(struct sio_socket *s, void *data, void (*destroy)(void *data))
 {
+    void *old = s->data;
+    void (*destroy_old)(void *data) = s->destroy_data;
+
     s->data = data;
+    s->destroy_data = destroy;
+    if (destroy_old && old != data)
+        destroy_old(old);
 }
 
 void *sio_socket_data(const struct sio_socket *s)

@@ -31,6 +31,7 @@ struct sio_socket {
     struct sio_replier replier;
     struct sio_acks acks;
     void *data;
+    void (*destroy_data)(void *data); /* or NULL */
     struct net_task reap;
 };
 

@@ -336,6 +336,45 @@ static void tells_why_a_socket_ended(void **state)
     world_close(&w);
 }
 
+static void count_up(void *data)
+{
+    (*(int *)data)++;
+}
+
+static void data_is_there(struct world *w, struct sio_socket *s)
+{
+    (void)w;
+    assert_int_equal(*(int *)sio_socket_data(s), 0);
+}
+
+static void destroys_the_data_of_a_socket_once(void **state)
+{
+    int first = 0, second = 0;
+    struct sio_socket *socket;
+    struct eio_session *s;
+    struct world w;
+
+    (void)state;
+    world_open(&w, NULL);
+    s = join(&w, &socket);
+    assert_null(sio_socket_data(socket));
+    sio_socket_set_data(socket, &first, count_up);
+    sio_socket_set_data(socket, &first, count_up);
+    assert_int_equal(first, 0);
+    sio_socket_set_data(socket, &second, count_up);
+    assert_int_equal(first, 1);
+    w.in_disconnect = data_is_there;
+    fake_close(s, EIO_CLOSE_TRANSPORT_CLOSE);
+    assert_int_equal(first, 1);
+    assert_int_equal(second, 1);
+
+    join(&w, &socket);
+    sio_socket_set_data(socket, &first, NULL);
+    w.in_disconnect = NULL;
+    world_close(&w);
+    assert_int_equal(first, 1);
+}
+
 static void answer_with_arguments(struct world *w, struct sio_socket *s,
                                   struct sio_event *e)
 {
@@ -844,6 +883,7 @@ int main(void)
         cmocka_unit_test(closes_the_whole_connection_on_a_violation),
         cmocka_unit_test(closes_on_attachments_out_of_place),
         cmocka_unit_test(tells_why_a_socket_ended),
+        cmocka_unit_test(destroys_the_data_of_a_socket_once),
         cmocka_unit_test(answers_acks_once_now_or_later),
         cmocka_unit_test(a_taken_ack_outlives_its_socket),
         cmocka_unit_test(is_answered_exactly_once),
