@@ -322,60 +322,19 @@ static void dispatch(struct sio_client *c, const struct sio_packet *p,
         sio_client_socket_packet(s, p, text, attachments);
 }
 
-static void dispatch_assembly(struct sio_client *c)
-{
-    struct sio_assembly *a = c->assembly;
-
-    if (!a || !sio_assembly_complete(a))
-        return;
-    c->assembly = NULL;
-    dispatch(c, &a->packet, a->text, a->parts);
-    sio_assembly_free(a);
-}
-
-static void on_text(struct sio_client *c, struct sio_slice msg)
-{
-    struct sio_str text = {(const char *)msg.ptr, msg.len};
-    struct sio_packet p;
-    int rv;
-
-    if (c->assembly) {
-        sio_client_violation(c, SIO_ERR_PROTOCOL,
-                             "the server sent text where an attachment was due");
-        return;
-    }
-    if (sio_packet_is_binary(text)) {
-        rv =
-            sio_assembly_new(msg, MAX_ATTACHMENTS, c->config.max_message, &c->assembly);
-        if (rv == SIO_OK)
-            dispatch_assembly(c);
-    } else {
-        rv = sio_packet_parse(text, MAX_ATTACHMENTS, &p);
-        if (rv == SIO_OK)
-            dispatch(c, &p, msg, NULL);
-    }
-    if (rv < 0)
-        sio_client_violation(c, rv, "the server sent a packet that is not valid");
-}
-
-static void on_binary(struct sio_client *c, struct sio_slice msg)
-{
-    int rv = c->assembly ? sio_assembly_add(c->assembly, msg) : SIO_ERR_PROTOCOL;
-
-    if (rv < 0)
-        sio_client_violation(c, rv, "the server sent bytes that belong to no packet");
-    else
-        dispatch_assembly(c);
-}
-
 static void on_message(struct eio_client *eio, bool text, struct sio_slice msg,
                        void *user)
 {
+    struct sio_client *c = user;
+    struct sio_incoming in;
+    int rv = sio_codec_decode(&c->codec, &c->assembly, text, msg, &in);
+
     (void)eio;
-    if (text)
-        on_text(user, msg);
-    else
-        on_binary(user, msg);
+    if (rv < 0)
+        sio_client_violation(c, rv, in.why ? in.why : sio_strerror(rv));
+    else if (rv > 0)
+        dispatch(c, in.packet, in.text, in.attachments);
+    sio_incoming_fini(&in);
 }
 
 static const struct eio_client_ops eio_ops = {
@@ -452,8 +411,9 @@ static void on_closed(struct net_task *task)
 
 static void send_disconnect(struct sio_client *c, struct sio_client_socket *s)
 {
-    struct eio_msg *msg = sio_packet_msg(SIO_PACKET_DISCONNECT, sio_str_from(s->name),
-                                         false, 0, (struct sio_str){NULL, 0});
+    struct eio_msg *msg =
+        sio_packet_msg(c->codec.parser, SIO_PACKET_DISCONNECT, sio_str_from(s->name),
+                       false, 0, (struct sio_str){NULL, 0});
 
     if (msg)
         (void)eio_client_send(c->eio, msg);
@@ -501,6 +461,9 @@ struct sio_client *sio_client_new(struct net_loop *loop,
         return NULL;
     }
     c->loop = loop;
+    c->codec.parser = &sio_parser_json;
+    c->codec.max_attachments = MAX_ATTACHMENTS;
+    c->codec.max_bytes = c->config.max_message;
     c->on_down = opts->on_down;
     c->user = opts->user;
     list_init(&c->sockets);

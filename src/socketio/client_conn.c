@@ -30,9 +30,7 @@ static void fail(struct sio_conn *c, int error)
     if (error == SIO_ERR_NOMEM)
         eio_session_abort(c->session, EIO_CLOSE_TRANSPORT_ERROR);
     else
-        violation(c, error == SIO_ERR_PARSE     ? "bad packet"
-                     : error == SIO_ERR_TOO_BIG ? "packet over a limit"
-                                                : "forbidden name or placeholder");
+        violation(c, sio_strerror(error));
 }
 
 static struct sio_socket *find_socket(const struct sio_conn *c, struct sio_str nsp)
@@ -180,72 +178,30 @@ static void dispatch(struct sio_conn *c, const struct sio_packet *p,
     }
 }
 
-static void finish_assembly(struct sio_conn *c)
+/* A packet that waits must be for a namespace that was joined. */
+static void check_pending(struct sio_conn *c)
 {
-    struct sio_assembly *a = c->assembly;
-
-    c->assembly = NULL;
-    dispatch(c, &a->packet, a->text, a->parts);
-    sio_assembly_free(a);
-}
-
-static void receive_binary_packet(struct sio_conn *c, struct sio_slice text)
-{
-    int rv = sio_assembly_new(text, c->server->max_attachments,
-                              c->server->max_binary_bytes, &c->assembly);
-
-    if (rv < 0)
-        fail(c, rv);
-    else if (!find_socket(c, c->assembly->packet.nsp))
+    if (!find_socket(c, c->assembly->packet.nsp))
         violation(c, "namespace not joined");
-    else if (sio_assembly_complete(c->assembly))
-        finish_assembly(c);
-}
-
-static void receive_text(struct sio_conn *c, struct sio_slice text)
-{
-    struct sio_str str = {(const char *)text.ptr, text.len};
-    struct sio_packet packet;
-    int rv;
-
-    if (c->assembly) {
-        violation(c, "text where an attachment is due");
-        return;
-    }
-    if (sio_packet_is_binary(str)) {
-        receive_binary_packet(c, text);
-        return;
-    }
-    rv = sio_packet_parse(str, c->server->max_attachments, &packet);
-    if (rv < 0)
-        fail(c, rv);
-    else
-        dispatch(c, &packet, text, NULL);
-}
-
-static void receive_attachment(struct sio_conn *c, struct sio_slice bytes)
-{
-    int rv;
-
-    if (!c->assembly) {
-        violation(c, "attachment that nothing announced");
-        return;
-    }
-    rv = sio_assembly_add(c->assembly, bytes);
-    if (rv < 0)
-        fail(c, rv);
-    else if (sio_assembly_complete(c->assembly))
-        finish_assembly(c);
 }
 
 static void on_message(struct eio_session *session, bool text, struct sio_slice msg,
                        void *user)
 {
+    struct sio_conn *c = user;
+    struct sio_incoming in;
+    int rv = sio_codec_decode(&c->server->codec, &c->assembly, text, msg, &in);
+
     (void)session;
-    if (text)
-        receive_text(user, msg);
+    if (rv == SIO_ERR_NOMEM)
+        fail(c, rv);
+    else if (rv < 0)
+        violation(c, in.why);
+    else if (rv > 0)
+        dispatch(c, in.packet, in.text, in.attachments);
     else
-        receive_attachment(user, msg);
+        check_pending(c);
+    sio_incoming_fini(&in);
 }
 
 static enum sio_disconnect_reason reason_of(const struct sio_conn *c,
@@ -340,7 +296,8 @@ int sio_conn_send(struct sio_conn *c, struct eio_msg *msg)
 int sio_conn_send_packet(struct sio_conn *c, enum sio_packet_type type,
                          struct sio_str nsp, struct sio_str json)
 {
-    struct eio_msg *msg = sio_packet_msg(type, nsp, false, 0, json);
+    struct eio_msg *msg =
+        sio_packet_msg(c->server->codec.parser, type, nsp, false, 0, json);
     int rv;
 
     if (!msg)

@@ -51,6 +51,7 @@ struct sio_client {
     uint32_t n_attempts;    /* since a namespace was joined last */
     struct net_timer retry;
     struct list sockets;
+    struct sio_codec codec;
     struct sio_assembly *assembly; /* attachments are due */
     size_t offline_bytes;          /* held by all sockets */
     struct list flush_waits;

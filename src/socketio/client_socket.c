@@ -141,8 +141,8 @@ static int emit(struct sio_client_socket *s, struct sio_message *m, bool has_ack
                 uint64_t id)
 {
     struct eio_msg *msg;
-    int rv = sio_message_encode(m, SIO_PACKET_EVENT, sio_str_from(s->name), has_ack, id,
-                                &msg);
+    int rv = sio_message_encode(m, s->client->codec.parser, SIO_PACKET_EVENT,
+                                sio_str_from(s->name), has_ack, id, &msg);
 
     if (rv < 0)
         return rv;
@@ -184,9 +184,15 @@ static struct sio_str replier_nsp(struct sio_replier *r)
     return sio_str_from(container_of(r, struct sio_client_socket, replier)->name);
 }
 
+static const struct sio_parser *replier_parser(struct sio_replier *r)
+{
+    return container_of(r, struct sio_client_socket, replier)->client->codec.parser;
+}
+
 static const struct sio_replier_ops replier_ops = {
     .send = replier_send,
     .nsp = replier_nsp,
+    .parser = replier_parser,
 };
 
 /* Events received while joining. */
@@ -264,7 +270,8 @@ void sio_client_socket_join(struct sio_client_socket *s)
 
     if (c->state != SIO_CLIENT_OPEN) /* auth's callback may have closed */
         return;
-    msg = sio_packet_msg(SIO_PACKET_CONNECT, sio_str_from(s->name), false, 0, auth);
+    msg = sio_packet_msg(c->codec.parser, SIO_PACKET_CONNECT, sio_str_from(s->name),
+                         false, 0, auth);
     if (msg)
         rv = eio_client_send(c->eio, msg);
     if (rv == SIO_OK)

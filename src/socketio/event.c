@@ -181,7 +181,8 @@ static int answer(struct sio_replier *r, uint64_t id, struct sio_message *m)
 
     if (!r || !r->ops)
         return SIO_ERR_CLOSED;
-    rv = sio_message_encode(m, SIO_PACKET_ACK, r->ops->nsp(r), true, id, &msg);
+    rv = sio_message_encode(m, r->ops->parser(r), SIO_PACKET_ACK, r->ops->nsp(r), true,
+                            id, &msg);
     if (rv < 0)
         return rv;
     rv = r->ops->send(r, msg);

@@ -10,7 +10,7 @@
 #include <sioc/message.h>
 
 #include "base/list.h"
-#include "socketio/packet.h"
+#include "socketio/parser.h"
 
 struct sio_replier;
 
@@ -18,6 +18,7 @@ struct sio_replier_ops {
     /* Sends an answer.  SIO_OK or an error, as eio_session_send. */
     int (*send)(struct sio_replier *r, struct eio_msg *msg);
     struct sio_str (*nsp)(struct sio_replier *r);
+    const struct sio_parser *(*parser)(struct sio_replier *r);
 };
 
 /*

@@ -28,7 +28,8 @@ struct sio_message {
     bool lookalike; /* relayed text has what would be taken for a placeholder */
     int error;      /* the first that a call met */
     struct eio_msg_options options;
-    struct eio_msg *encoded; /* as an event without id, for encoded_nsp */
+    struct eio_msg *encoded; /* as an event without id, by a parser, for encoded_nsp */
+    const struct sio_parser *encoded_by;
     char *encoded_nsp;
     size_t encoded_nsp_len;
 };
@@ -313,14 +314,13 @@ static struct sio_slice text_between(const struct sio_message *m, size_t from,
     return s;
 }
 
-/* Fills the slices of the text part: head, text, references.  Returns their number. */
-static size_t fill_text(const struct sio_message *m, const struct sio_packet_head *head,
-                        bool with_name, struct sio_slice *out)
+/* Fills the pieces of the payload: text, references.  Returns their number. */
+static size_t fill_json(const struct sio_message *m, bool with_name,
+                        struct sio_slice *out)
 {
-    size_t n = head->n_slices;
+    size_t n = 0;
     size_t at = 0;
 
-    memcpy(out, head->slices, n * sizeof(*out));
     if (!with_name) {
         bool empty = m->bytes->len == m->name_len + 1;
 
@@ -336,64 +336,47 @@ static size_t fill_text(const struct sio_message *m, const struct sio_packet_hea
     return n;
 }
 
-/*
- * Slices and parts of a message with few references and attachments need no
- * allocation.
- */
-enum { FEW_SLICES = 24, FEW_PARTS = 12 };
+/* The pieces of a message with few references need no allocation. */
+enum { FEW_PIECES = 20 };
 
-static int make_msg(const struct sio_message *m, const struct sio_packet_head *head,
-                    bool with_name, struct sio_slice *slices, struct eio_part *parts,
-                    struct eio_msg **out)
+static int encode(const struct sio_message *m, const struct sio_parser *parser,
+                  struct sio_outgoing *o, struct eio_msg **out)
 {
-    parts[0].text = true;
-    parts[0].slices = slices;
-    parts[0].n_slices = fill_text(m, head, with_name, slices);
-    for (uint32_t i = 0; i < m->n_attachments; i++) {
-        parts[1 + i].text = false;
-        parts[1 + i].slices = &m->attachments[i];
-        parts[1 + i].n_slices = 1;
+    struct sio_slice few[FEW_PIECES];
+    struct sio_slice *pieces = few;
+    size_t n = 2 + 2 * (size_t)m->n_refs;
+    int rv;
+
+    if (n > FEW_PIECES) {
+        pieces = mem_array(n, sizeof(*pieces));
+        if (!pieces)
+            return SIO_ERR_NOMEM;
     }
-    *out = eio_msg_new(parts, 1 + m->n_attachments, &m->options);
-    return *out ? SIO_OK : SIO_ERR_NOMEM;
-}
-
-static int encode(const struct sio_message *m, const struct sio_packet_head *head,
-                  bool with_name, struct eio_msg **out)
-{
-    struct sio_slice few_slices[FEW_SLICES];
-    struct eio_part few_parts[FEW_PARTS];
-    struct sio_slice *slices = few_slices;
-    struct eio_part *parts = few_parts;
-    size_t n_slices = N_ELEMENTS(head->slices) + 2 + 2 * (size_t)m->n_refs;
-    size_t n_parts = 1 + (size_t)m->n_attachments;
-    int rv = SIO_ERR_NOMEM;
-
-    if (n_slices > FEW_SLICES)
-        slices = mem_array(n_slices, sizeof(*slices));
-    if (n_parts > FEW_PARTS)
-        parts = mem_array(n_parts, sizeof(*parts));
-    if (slices && parts)
-        rv = make_msg(m, head, with_name, slices, parts, out);
-    if (slices != few_slices)
-        mem_free(slices);
-    if (parts != few_parts)
-        mem_free(parts);
+    o->json = pieces;
+    o->n_json = fill_json(m, o->type == SIO_PACKET_EVENT, pieces);
+    o->attachments = m->attachments;
+    o->n_attachments = m->n_attachments;
+    o->options = &m->options;
+    rv = parser->encode(o, out);
+    if (pieces != few)
+        mem_free(pieces);
     return rv;
 }
 
-static bool cached(const struct sio_message *m, struct sio_str nsp)
+static bool cached(const struct sio_message *m, const struct sio_parser *parser,
+                   struct sio_str nsp)
 {
     struct sio_str of = {m->encoded_nsp, m->encoded_nsp_len};
 
-    return m->encoded && str_eq(of, nsp);
+    return m->encoded && m->encoded_by == parser && str_eq(of, nsp);
 }
 
 /*
  * Keeps an encoding for the next call; without memory for it the next call encodes
  * anew.
  */
-static void keep(struct sio_message *m, struct sio_str nsp, struct eio_msg *msg)
+static void keep(struct sio_message *m, const struct sio_parser *parser,
+                 struct sio_str nsp, struct eio_msg *msg)
 {
     char *copy = mem_strndup(nsp.ptr, nsp.len);
 
@@ -401,35 +384,33 @@ static void keep(struct sio_message *m, struct sio_str nsp, struct eio_msg *msg)
         return;
     mem_free(m->encoded_nsp);
     eio_msg_unref(m->encoded);
+    m->encoded_by = parser;
     m->encoded_nsp = copy;
     m->encoded_nsp_len = nsp.len;
     m->encoded = eio_msg_ref(msg);
 }
 
-int sio_message_encode(struct sio_message *m, enum sio_packet_type type,
-                       struct sio_str nsp, bool has_id, uint64_t id,
-                       struct eio_msg **out)
+int sio_message_encode(struct sio_message *m, const struct sio_parser *parser,
+                       enum sio_packet_type type, struct sio_str nsp, bool has_id,
+                       uint64_t id, struct eio_msg **out)
 {
-    bool event = type == SIO_PACKET_EVENT;
-    struct sio_packet_head head;
+    struct sio_outgoing o = {.type = type, .nsp = nsp, .has_id = has_id, .id = id};
+    bool shared = type == SIO_PACKET_EVENT && !has_id;
     int rv;
 
     if (!m) {
-        *out = sio_packet_msg(type, nsp, has_id, id, SIO_STR("[]"));
+        *out = sio_packet_msg(parser, type, nsp, has_id, id, SIO_STR("[]"));
         return *out ? SIO_OK : SIO_ERR_NOMEM;
     }
     rv = finish(m);
     if (rv < 0)
         return rv;
-    if (event && !has_id && cached(m, nsp)) {
+    if (shared && cached(m, parser, nsp)) {
         *out = eio_msg_ref(m->encoded);
         return SIO_OK;
     }
-    if (m->n_attachments > 0)
-        type = event ? SIO_PACKET_BINARY_EVENT : SIO_PACKET_BINARY_ACK;
-    sio_packet_head_make(&head, type, m->n_attachments, nsp, has_id, id);
-    rv = encode(m, &head, event, out);
-    if (rv == SIO_OK && event && !has_id)
-        keep(m, nsp, *out);
+    rv = encode(m, parser, &o, out);
+    if (rv == SIO_OK && shared)
+        keep(m, parser, nsp, *out);
     return rv;
 }

@@ -9,17 +9,17 @@
 
 #include <sioc/message.h>
 
-#include "socketio/packet.h"
+#include "socketio/parser.h"
 
 /*
  * The message as a packet: type SIO_PACKET_EVENT, or SIO_PACKET_ACK (without the
- * event's name), with attachments their binary forms.  m NULL: no arguments.  An
- * event without id is encoded once for a namespace, later calls give the same.  The
- * caller owns *out.  SIO_OK, SIO_ERR_NOMEM, or what went wrong when arguments were
- * added.
+ * event's name), as parser writes it.  m NULL: no arguments.  An event without id is
+ * encoded once for a parser and a namespace, later calls give the same.  The caller
+ * owns *out.  SIO_OK, SIO_ERR_NOMEM, what the parser says of the payload, or what went
+ * wrong when arguments were added.
  */
-int sio_message_encode(struct sio_message *m, enum sio_packet_type type,
-                       struct sio_str nsp, bool has_id, uint64_t id,
-                       struct eio_msg **out);
+int sio_message_encode(struct sio_message *m, const struct sio_parser *parser,
+                       enum sio_packet_type type, struct sio_str nsp, bool has_id,
+                       uint64_t id, struct eio_msg **out);
 
 #endif

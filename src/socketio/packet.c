@@ -229,21 +229,6 @@ void sio_packet_head_make(struct sio_packet_head *h, enum sio_packet_type type,
         h->slices[h->n_slices++] = borrowed(h->id, n);
 }
 
-struct eio_msg *sio_packet_msg(enum sio_packet_type type, struct sio_str nsp,
-                               bool has_id, uint64_t id, struct sio_str json)
-{
-    struct sio_packet_head head;
-    struct sio_slice slices[N_ELEMENTS(head.slices) + 1];
-    struct eio_part part = {.text = true, .slices = slices};
-
-    sio_packet_head_make(&head, type, 0, nsp, has_id, id);
-    memcpy(slices, head.slices, head.n_slices * sizeof(slices[0]));
-    part.n_slices = head.n_slices;
-    if (json.ptr)
-        slices[part.n_slices++] = borrowed(json.ptr, json.len);
-    return eio_msg_new(&part, 1, NULL);
-}
-
 /* Which member's value comes. */
 enum { KEY_OTHER, KEY_PLACEHOLDER, KEY_NUM };
 

@@ -83,13 +83,6 @@ void sio_packet_head_make(struct sio_packet_head *h, enum sio_packet_type type,
                           uint64_t id);
 
 /*
- * A packet without attachments as a message; json ptr NULL: none.  NULL: out of
- * memory.
- */
-struct eio_msg *sio_packet_msg(enum sio_packet_type type, struct sio_str nsp,
-                               bool has_id, uint64_t id, struct sio_str json);
-
-/*
  * Walks the placeholders in checked JSON, one value or several joined by ',', in
  * order of appearance: call until it does not return 1.  *num is the value of "num"
  * as it stands in the text, *index what it says.  SIO_ERR_PROTOCOL: not an index, or

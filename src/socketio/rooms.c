@@ -8,6 +8,7 @@
 #include "socketio/client_conn.h"
 #include "socketio/message.h"
 #include "socketio/namespace.h"
+#include "socketio/server.h"
 #include "socketio/socket.h"
 
 struct rooms {
@@ -301,9 +302,10 @@ static int walk_run(struct walk *w, const struct sio_target *target)
 static int send_to(struct walk *w, struct sio_socket *s)
 {
     if (!w->msg) {
-        int rv = sio_message_encode(w->message, SIO_PACKET_EVENT,
-                                    sio_namespace_name(w->rooms->base.ns), false, 0,
-                                    &w->msg);
+        struct sio_namespace *ns = w->rooms->base.ns;
+        int rv =
+            sio_message_encode(w->message, ns->server->codec.parser, SIO_PACKET_EVENT,
+                               sio_namespace_name(ns), false, 0, &w->msg);
 
         if (rv < 0)
             return rv;

@@ -67,9 +67,10 @@ static struct sio_server *server_alloc(struct net_loop *loop,
     server->bury.run = on_bury;
     server->connect_timeout_ms =
         opts->connect_timeout_ms ? opts->connect_timeout_ms : 45000;
-    server->max_attachments = opts->max_attachments ? opts->max_attachments : 10;
     server->max_namespaces = opts->max_namespaces ? opts->max_namespaces : 64;
-    server->max_binary_bytes =
+    server->codec.parser = &sio_parser_json;
+    server->codec.max_attachments = opts->max_attachments ? opts->max_attachments : 10;
+    server->codec.max_bytes =
         opts->max_binary_bytes ? opts->max_binary_bytes : 4 * max_payload;
     server->allow_request = opts->engine.allow_request;
     server->allow_user = opts->engine.user;

@@ -9,15 +9,15 @@
 #include "base/map.h"
 #include "http/server.h"
 #include "net/loop.h"
+#include "socketio/parser.h"
 
 struct sio_server {
     struct net_loop *loop;
     struct eio_server *engine;
     struct map namespaces;
     uint32_t connect_timeout_ms;
-    uint32_t max_attachments;
     uint32_t max_namespaces;
-    size_t max_binary_bytes;
+    struct sio_codec codec;
 
     /* The application's admission hook. */
     const char *(*allow_request)(struct eio_request *r, void *user);

@@ -41,7 +41,17 @@ static struct sio_str reply_nsp(struct sio_replier *r)
     return sio_namespace_name(socket_of(r)->ns);
 }
 
-static const struct sio_replier_ops replier_ops = {reply_send, reply_nsp};
+static const struct sio_parser *parser_of(const struct sio_socket *s)
+{
+    return s->ns->server->codec.parser;
+}
+
+static const struct sio_parser *reply_parser(struct sio_replier *r)
+{
+    return parser_of(socket_of(r));
+}
+
+static const struct sio_replier_ops replier_ops = {reply_send, reply_nsp, reply_parser};
 
 static void on_reap(struct net_task *task)
 {
@@ -146,8 +156,8 @@ int sio_socket_emit(struct sio_socket *s, struct sio_message *m)
 
     if (s->state != SIO_SOCKET_JOINED)
         return SIO_ERR_CLOSED;
-    rv = sio_message_encode(m, SIO_PACKET_EVENT, sio_namespace_name(s->ns), false, 0,
-                            &msg);
+    rv = sio_message_encode(m, parser_of(s), SIO_PACKET_EVENT,
+                            sio_namespace_name(s->ns), false, 0, &msg);
     if (rv < 0)
         return rv;
     rv = sio_conn_send(s->conn, msg);
@@ -158,8 +168,8 @@ int sio_socket_emit(struct sio_socket *s, struct sio_message *m)
 static int emit_with_id(struct sio_socket *s, struct sio_message *m, uint64_t id)
 {
     struct eio_msg *msg;
-    int rv = sio_message_encode(m, SIO_PACKET_EVENT, sio_namespace_name(s->ns), true,
-                                id, &msg);
+    int rv = sio_message_encode(m, parser_of(s), SIO_PACKET_EVENT,
+                                sio_namespace_name(s->ns), true, id, &msg);
 
     if (rv < 0)
         return rv;

@@ -65,7 +65,7 @@ static void relay(const struct sio_packet *p, struct sio_slice text)
     }
     sio_message_add_binary(m, (struct sio_slice){NULL, (const uint8_t *)"x", 1});
     assert(sio_message_add_event(m, &e, 0) == SIO_OK);
-    rv = sio_message_encode(m, SIO_PACKET_ACK, p->nsp, true, 1, &msg);
+    rv = sio_message_encode(m, &sio_parser_json, SIO_PACKET_ACK, p->nsp, true, 1, &msg);
     assert(rv == SIO_OK || (rv == SIO_ERR_PROTOCOL && p->n_attachments == 0));
     if (rv == SIO_OK && p->n_attachments < MAX_ATTACHMENTS) {
         struct sio_str got = text_of(msg);
@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         relay(&p, (struct sio_slice){NULL, data, size});
     if (sio_packet_is_binary(text))
         return 0;
-    msg = sio_packet_msg(p.type, p.nsp, p.has_id, p.id, p.json);
+    msg = sio_packet_msg(&sio_parser_json, p.type, p.nsp, p.has_id, p.id, p.json);
     assert(msg);
     check_same(&p, msg);
     eio_msg_unref(msg);

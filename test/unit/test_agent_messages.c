@@ -26,8 +26,9 @@ static char *text_of(struct sio_message *m)
     size_t n;
 
     assert_non_null(m);
-    assert_int_equal(
-        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &msg), SIO_OK);
+    assert_int_equal(sio_message_encode(m, &sio_parser_json, SIO_PACKET_EVENT,
+                                        SIO_STR("/"), false, 0, &msg),
+                     SIO_OK);
     assert_int_equal(msg->n_parts, 1);
     assert_true(msg->n_slices <= N_ELEMENTS(slices));
     n = eio_msg_body(msg, 0, slices);

@@ -49,8 +49,9 @@ static void note(struct sio_message *m, enum sio_packet_type type, bool has_id,
     struct wbuf w;
 
     assert_true(client.n_sent < MAX_SENT);
-    assert_int_equal(sio_message_encode(m, type, SIO_STR("/"), has_id, id, &msg),
-                     SIO_OK);
+    assert_int_equal(
+        sio_message_encode(m, &sio_parser_json, type, SIO_STR("/"), has_id, id, &msg),
+        SIO_OK);
     wbuf_init(&w, 10 * 1000 * 1000);
     for (size_t i = 0, n = eio_msg_body(msg, 0, slices); i < n; i++)
         wbuf_add(&w, slices[i].ptr, slices[i].len);
@@ -237,7 +238,14 @@ static struct sio_str answer_nsp(struct sio_replier *r)
     return SIO_STR("/");
 }
 
-static const struct sio_replier_ops replier_ops = {send_answer, answer_nsp};
+static const struct sio_parser *answer_parser(struct sio_replier *r)
+{
+    (void)r;
+    return &sio_parser_json;
+}
+
+static const struct sio_replier_ops replier_ops = {send_answer, answer_nsp,
+                                                   answer_parser};
 
 /* Lets the hub send a packet; r must live until its acks are answered. */
 static void receive(struct sio_replier *r, const char *text)

@@ -35,7 +35,8 @@ static void expect(struct sio_message *m, enum sio_packet_type type, const char 
     struct eio_msg *msg;
     char *got;
 
-    assert_int_equal(sio_message_encode(m, type, sio_str_from(nsp), has_id, id, &msg),
+    assert_int_equal(sio_message_encode(m, &sio_parser_json, type, sio_str_from(nsp),
+                                        has_id, id, &msg),
                      SIO_OK);
     got = text_of(msg);
     assert_string_equal(got, text);
@@ -93,12 +94,15 @@ static void is_encoded_once_for_a_namespace(void **state)
     struct eio_msg *a, *b, *c;
 
     (void)state;
-    assert_int_equal(
-        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &a), 0);
-    assert_int_equal(
-        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &b), 0);
-    assert_int_equal(
-        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/x"), false, 0, &c), 0);
+    assert_int_equal(sio_message_encode(m, &sio_parser_json, SIO_PACKET_EVENT,
+                                        SIO_STR("/"), false, 0, &a),
+                     0);
+    assert_int_equal(sio_message_encode(m, &sio_parser_json, SIO_PACKET_EVENT,
+                                        SIO_STR("/"), false, 0, &b),
+                     0);
+    assert_int_equal(sio_message_encode(m, &sio_parser_json, SIO_PACKET_EVENT,
+                                        SIO_STR("/x"), false, 0, &c),
+                     0);
     assert_ptr_equal(a, b);
     assert_ptr_not_equal(a, c);
     eio_msg_unref(a);
@@ -128,7 +132,8 @@ static void references_large_bytes_and_copies_small_ones(void **state)
     sio_message_end(m);
     sio_buf_unref(small);
     sio_buf_unref(large);
-    assert_int_equal(sio_message_encode(m, SIO_PACKET_ACK, SIO_STR("/"), true, 3, &msg),
+    assert_int_equal(sio_message_encode(m, &sio_parser_json, SIO_PACKET_ACK,
+                                        SIO_STR("/"), true, 3, &msg),
                      0);
     sio_message_free(m);
 
@@ -149,9 +154,9 @@ static void refuses_arguments_once_it_was_sent(void **state)
     (void)state;
     expect(m, SIO_PACKET_EVENT, "/", false, 0, "42[\"e\"]");
     assert_int_equal(sio_message_add_raw(m, SIO_STR("1")), SIO_ERR_INVAL);
-    assert_int_equal(
-        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &msg),
-        SIO_ERR_INVAL);
+    assert_int_equal(sio_message_encode(m, &sio_parser_json, SIO_PACKET_EVENT,
+                                        SIO_STR("/"), false, 0, &msg),
+                     SIO_ERR_INVAL);
     sio_message_free(m);
 }
 
@@ -171,9 +176,9 @@ static void keeps_an_error_for_whoever_sends(void **state)
     }
     assert_int_equal(sio_message_add_json(m, deep), SIO_ERR_TOO_BIG);
     sio_message_add_raw(m, SIO_STR("1"));
-    assert_int_equal(
-        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &msg),
-        SIO_ERR_TOO_BIG);
+    assert_int_equal(sio_message_encode(m, &sio_parser_json, SIO_PACKET_EVENT,
+                                        SIO_STR("/"), false, 0, &msg),
+                     SIO_ERR_TOO_BIG);
     sio_message_free(m);
     cJSON_Delete(deep);
 
@@ -242,9 +247,9 @@ static void expect_lookalike(struct sio_event *e)
     m = sio_message_new("r");
     sio_message_add_event(m, e, 0);
     sio_message_add_binary(m, (struct sio_slice){NULL, (const uint8_t *)"x", 1});
-    assert_int_equal(
-        sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/"), false, 0, &msg),
-        SIO_ERR_PROTOCOL);
+    assert_int_equal(sio_message_encode(m, &sio_parser_json, SIO_PACKET_EVENT,
+                                        SIO_STR("/"), false, 0, &msg),
+                     SIO_ERR_PROTOCOL);
     sio_message_free(m);
 }
 
@@ -342,7 +347,8 @@ static void reports_memory_that_is_not_there(void **state)
         if (m) {
             sio_message_add_binary(m, attachment);
             sio_message_add_event(m, &e, 0);
-            rv = sio_message_encode(m, SIO_PACKET_EVENT, SIO_STR("/x"), false, 0, &msg);
+            rv = sio_message_encode(m, &sio_parser_json, SIO_PACKET_EVENT,
+                                    SIO_STR("/x"), false, 0, &msg);
         }
         assert_true(rv == SIO_OK || rv == SIO_ERR_NOMEM);
         assert_true((rv == SIO_OK) == (msg != NULL));

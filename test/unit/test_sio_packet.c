@@ -12,7 +12,7 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "engineio/msg.h"
-#include "socketio/packet.h"
+#include "socketio/parser.h"
 
 #define MAX_ATTACHMENTS 10
 
@@ -319,8 +319,8 @@ static void writes_heads(void **state)
     for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
         struct sio_slice slices[4];
         struct eio_msg *msg =
-            sio_packet_msg(cases[i].type, sio_str_from(cases[i].nsp), cases[i].has_id,
-                           cases[i].id, sio_str_from(cases[i].json));
+            sio_packet_msg(&sio_parser_json, cases[i].type, sio_str_from(cases[i].nsp),
+                           cases[i].has_id, cases[i].id, sio_str_from(cases[i].json));
 
         assert_non_null(msg);
         assert_int_equal(eio_msg_body(msg, 0, slices), 1);
