@@ -27,6 +27,7 @@ layer_of() {
     case $1 in
     '<sioc/error.h>' | '<sioc/bytes.h>') echo base ;;
     '<sioc/loop.h>') echo base ;; # the levels of the log are declared there
+    '<sioc/http.h>') echo http ;;
     '<sioc/engineio.h>') echo engineio ;;
     '<sioc/'*) echo socketio ;;
     '"src/'*) echo "$1" | cut -d/ -f2 ;; # made by the build

@@ -171,6 +171,10 @@ SIOC_API int eio_server_listen(struct eio_server *server,
                                const struct eio_listen_options *opts,
                                struct sio_diag *diag);
 
+/* Where pages and other HTTP replies are added: <sioc/http.h>; borrowed. */
+struct sio_http;
+SIOC_API struct sio_http *eio_server_http(struct eio_server *server);
+
 /*
  * Graceful end: no new sessions (503), each session is closed with SHUTDOWN, and
  * what is on its way is sent, for at most timeout_ms.  Then cb, once, from the

@@ -57,6 +57,8 @@ SIOC_API void sio_server_shutdown(struct sio_server *server, uint32_t timeout_ms
                                   void (*cb)(void *user), void *user);
 /* The Engine.IO server below, for its statistics; borrowed. */
 SIOC_API struct eio_server *sio_server_engine(struct sio_server *server);
+/* Where pages and other HTTP replies are added: <sioc/http.h>; borrowed. */
+SIOC_API struct sio_http *sio_server_http(struct sio_server *server);
 
 /*
  * Reasons that a socket ends with, as the protocol's other implementations name them.

@@ -8,6 +8,7 @@
 #include <sioc/client.h>
 #include <sioc/engineio.h>
 #include <sioc/error.h>
+#include <sioc/http.h>
 #include <sioc/loop.h>
 #include <sioc/message.h>
 #include <sioc/server.h>

@@ -11,6 +11,7 @@
 #include "engineio/handshake.h"
 #include "engineio/probe.h"
 #include "engineio/session.h"
+#include "http/routes.h"
 #include "http/websocket.h"
 
 struct eio_server {
@@ -21,6 +22,7 @@ struct eio_server {
     bool owns_http;
     struct http_cors cors;
     struct http_handler handler;
+    struct sio_http routes; /* that the application adds */
 
     /* Graceful end. */
     bool draining;
@@ -537,6 +539,7 @@ struct eio_server *eio_server_attach(struct net_loop *loop, struct http_server *
     server->sessions.on_gone = on_gone;
     fill_defaults(server, opts);
     server->http = http;
+    sio_http_init(&server->routes, http);
     net_timer_init(&server->deadline, loop, on_deadline, server);
     list_init(&server->check.link);
     server->check.run = on_check;
@@ -599,6 +602,11 @@ int eio_server_listen(struct eio_server *server, const struct eio_listen_options
     return rv;
 }
 
+struct sio_http *eio_server_http(struct eio_server *server)
+{
+    return &server->routes;
+}
+
 void eio_server_shutdown(struct eio_server *server, uint32_t timeout_ms,
                          void (*cb)(void *user), void *user)
 {
@@ -627,6 +635,7 @@ void eio_server_free(struct eio_server *server)
     list_remove(&server->check.link);
     if (server->owns_http)
         http_server_free(server->http);
+    sio_http_fini(&server->routes);
     eio_sessions_fini(&server->sessions);
     mem_free(server->pattern);
     mem_free(server);

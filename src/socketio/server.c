@@ -162,6 +162,11 @@ struct eio_server *sio_server_engine(struct sio_server *server)
     return server->engine;
 }
 
+struct sio_http *sio_server_http(struct sio_server *server)
+{
+    return eio_server_http(server->engine);
+}
+
 struct sio_namespace *sio_server_namespace(struct sio_server *server, const char *name,
                                            const struct sio_namespace_ops *ops,
                                            void *user)

@@ -57,6 +57,12 @@ static void end(struct eio_session *s, enum eio_close_reason reason, bool cut)
         s->ops->on_close(s, reason, s->user);
 }
 
+struct sio_http *eio_server_http(struct eio_server *server)
+{
+    (void)server;
+    return NULL;
+}
+
 void eio_server_free(struct eio_server *server)
 {
     for (struct eio_session *s = sessions; s; s = s->next)
