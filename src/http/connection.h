@@ -95,10 +95,13 @@ struct http_request {
 
     /* Output. */
     struct wbuf fields;
-    bool close;   /* the connection ends with this reply */
-    bool chunked; /* the stream's form */
+    bool close;        /* the connection ends with this reply */
+    bool chunked;      /* the stream's form: chunks, */
+    bool sized;        /* or a length; neither: to the end of the connection */
+    uint64_t out_left; /* of a stream whose length was promised */
     void (*on_drain)(struct http_request *r, void *user);
     void *drain_user;
+    struct http_download *download; /* the file that is being sent, or NULL */
 };
 
 /* A connection just accepted; user is the server. */
@@ -126,6 +129,9 @@ void http_conn_release(struct http_conn *c);
 int http_request_locate(struct http_request *r);
 void http_request_free(struct http_request *r);
 void *http_request_alloc(const struct http_request *r, size_t size);
+
+/* Of file.c: closes the file.  NULL is allowed. */
+void http_download_free(struct http_download *d);
 const struct http_head *http_request_head(const struct http_request *r);
 
 /* Answers with an error of the server's own. */

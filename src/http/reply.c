@@ -211,34 +211,60 @@ void http_reply_options(struct http_request *r, unsigned methods)
     http_reply_bytes(r, preflight ? 204 : 200, NULL, NULL, 0);
 }
 
-int http_stream_begin(struct http_request *r, int status, const char *type,
-                      void (*on_drain)(struct http_request *r, void *user), void *user)
+/* Says where the body ends, then sends the head. */
+static int begin_stream(struct http_request *r, struct wbuf *head)
 {
-    struct http_conn *c = r->c;
-    struct wbuf head;
     struct sio_slice slice;
     int rv;
 
+    if (r->chunked)
+        wbuf_add_str(head, SIO_STR("Transfer-Encoding: chunked\r\n"));
+    if (r->sized) {
+        wbuf_add_str(head, SIO_STR("Content-Length: "));
+        wbuf_add_u64(head, r->out_left);
+        wbuf_add_str(head, SIO_STR("\r\n"));
+    }
+    wbuf_add_str(head, SIO_STR("\r\n"));
+    if (r->method == HTTP_HEAD || head->error) {
+        rv = send_whole(r, head, NULL, 0);
+        return rv < 0 ? rv : SIO_ERR_CLOSED;
+    }
+    slice = (struct sio_slice){head->buf, head->buf->data, head->len};
+    r->out = HTTP_OUT_DONE; /* a failure shows in the result, not in on_abort */
+    rv = http_conn_send(r->c, &slice, 1);
+    if (rv == SIO_OK)
+        r->out = HTTP_OUT_STREAM;
+    wbuf_fini(head);
+    return rv;
+}
+
+int http_stream_begin(struct http_request *r, int status, const char *type,
+                      void (*on_drain)(struct http_request *r, void *user), void *user)
+{
+    struct wbuf head;
+
+    r->on_drain = on_drain;
+    r->drain_user = user;
     r->chunked = http_request_head(r)->minor > 0;
     if (!r->chunked)
         r->close = true;
     write_head(r, &head, status, type, 0);
-    if (r->chunked)
-        wbuf_add_str(&head, SIO_STR("Transfer-Encoding: chunked\r\n"));
-    wbuf_add_str(&head, SIO_STR("\r\n"));
-    if (r->method == HTTP_HEAD || head.error) {
-        rv = send_whole(r, &head, NULL, 0);
-        return rv < 0 ? rv : SIO_ERR_CLOSED;
-    }
+    return begin_stream(r, &head);
+}
+
+int http_stream_begin_sized(struct http_request *r, int status, const char *type,
+                            uint64_t length,
+                            void (*on_drain)(struct http_request *r, void *user),
+                            void *user)
+{
+    struct wbuf head;
+
     r->on_drain = on_drain;
     r->drain_user = user;
-    slice = (struct sio_slice){head.buf, head.buf->data, head.len};
-    r->out = HTTP_OUT_DONE; /* a failure shows in the result, not in on_abort */
-    rv = http_conn_send(c, &slice, 1);
-    if (rv == SIO_OK)
-        r->out = HTTP_OUT_STREAM;
-    wbuf_fini(&head);
-    return rv;
+    r->sized = true;
+    r->out_left = length;
+    write_head(r, &head, status, type, 0);
+    return begin_stream(r, &head);
 }
 
 /* A chunk (RFC 9112, 7.1) around the slices; an empty one would be the last. */
@@ -276,6 +302,9 @@ int http_stream_send(struct http_request *r, const struct sio_slice *slices, siz
         return SIO_OK;
     if (r->chunked)
         return send_chunk(r->c, slices, n, total);
+    if (r->sized && total > r->out_left)
+        return SIO_ERR_TOO_BIG;
+    r->out_left -= r->sized ? total : 0;
     return http_conn_send(r->c, slices, n);
 }
 
@@ -294,6 +323,8 @@ void http_stream_end(struct http_request *r)
     r->out = HTTP_OUT_DONE;
     if (r->chunked && http_conn_send(c, &last, 1) < 0)
         return;
+    if (r->sized && r->out_left > 0)
+        r->close = true;
     http_conn_replied(c);
 }
 

@@ -30,6 +30,7 @@ void http_request_free(struct http_request *r)
     }
     wbuf_fini(&r->body);
     wbuf_fini(&r->fields);
+    http_download_free(r->download);
     http_parser_free(r->parser);
     mem_free(r);
 }

@@ -162,7 +162,16 @@ int http_reply_error(struct http_request *r, int status, const char *text);
  */
 int http_stream_begin(struct http_request *r, int status, const char *type,
                       void (*on_drain)(struct http_request *r, void *user), void *user);
-/* SIO_OK; after an error the connection has ended and on_abort was called. */
+/*
+ * The same with Content-Length instead of chunks: the whole of length bytes is then to be
+ * sent before http_stream_end; what ends short of it is cut.
+ */
+int http_stream_begin_sized(struct http_request *r, int status, const char *type,
+                            uint64_t length,
+                            void (*on_drain)(struct http_request *r, void *user),
+                            void *user);
+/* SIO_OK; SIO_ERR_TOO_BIG (more than was promised: nothing is sent);
+ * after any other error the connection has ended and on_abort was called. */
 int http_stream_send(struct http_request *r, const struct sio_slice *slices, size_t n);
 size_t http_stream_pending(const struct http_request *r);
 void http_stream_end(struct http_request *r);
