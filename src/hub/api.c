@@ -10,7 +10,6 @@
 #include "hub/hub_impl.h"
 #include "hub/picture.h"
 
-#define REPLY_MAX (64 * 1024 * 1024)
 #define JSON_TYPE "application/json"
 
 struct sio_str hub_key(char *key, const char *prefix, struct sio_str ip)
@@ -43,8 +42,7 @@ struct sio_str hub_api_error_body(int status)
     }
 }
 
-/* Takes what w holds, or answers 500 if it could not be written. */
-static void reply_json(struct http_request *r, struct wbuf *w)
+void hub_api_reply(struct http_request *r, struct wbuf *w)
 {
     struct sio_buf *b = wbuf_take(w);
     struct sio_slice body;
@@ -85,7 +83,7 @@ static void on_status(struct http_request *r, void *user)
               hub->config->file ? "true" : "false");
     write_local_time(&w, clock_wall_us());
     wbuf_add_byte(&w, '}');
-    reply_json(r, &w);
+    hub_api_reply(r, &w);
 }
 
 static void write_nuc(struct wbuf *w, const struct hub_nuc *nuc)
@@ -111,7 +109,7 @@ static void on_nucs(struct http_request *r, void *user)
     const char *comma = "";
     struct wbuf w;
 
-    wbuf_init(&w, REPLY_MAX);
+    wbuf_init(&w, HUB_REPLY_MAX);
     wbuf_add_cstr(&w, "{\"success\":true,\"nucs\":[");
     list_for_each (nuc, struct hub_nuc, link, &hub->registry.nucs) {
         wbuf_add_cstr(&w, comma);
@@ -119,7 +117,7 @@ static void on_nucs(struct http_request *r, void *user)
         comma = ",";
     }
     wbuf_addf(&w, "],\"total\":%zu}", hub_registry_n_nucs(&hub->registry));
-    reply_json(r, &w);
+    hub_api_reply(r, &w);
 }
 
 /*
@@ -242,9 +240,9 @@ static void on_error_listed(int status, const struct store_entry *entry, void *u
     if (call->request && call->failed) {
         http_reply_error(call->request, 500, "Error interno");
     } else if (call->request) {
-        wbuf_init(&w, REPLY_MAX);
+        wbuf_init(&w, HUB_REPLY_MAX);
         call->write(call, &w);
-        reply_json(call->request, &w);
+        hub_api_reply(call->request, &w);
     }
     free_call(call);
 }

@@ -50,6 +50,12 @@ static const struct setting settings[] = {
     TEXT("host", NULL, NULL, host),
     NUMBER("port", "PORT", "port", KIND_NUMBER, port, 0, 65535),
     TEXT("state_dir", NULL, "state-dir", state_dir),
+    TEXT("intrusos_dir", NULL, NULL, intrusos_dir),
+    TEXT("intrusos_dir_2", NULL, NULL, intrusos_dir_2),
+    TEXT("videos_dir", NULL, NULL, videos_dir),
+    TEXT("cercas_dir", NULL, NULL, cercas_dir),
+    TEXT("www", NULL, "www", www_dir),
+    TEXT("www_api", NULL, "www-api", www_api),
     TEXT("tls_cert", NULL, "tls-cert", tls_cert),
     TEXT("tls_key", NULL, "tls-key", tls_key),
     {"token", "NUCHUB_TOKEN", NULL, KIND_SECRET, offsetof(struct hub_config, token), 0,
@@ -467,6 +473,8 @@ static const char usage[] =
     "  --config FILE     configuration, nuchubd.conf(5)\n"
     "                    (" DEFAULT_FILE ", if there is one)\n"
     "  --state-dir DIR   where files are kept; made if missing\n"
+    "  --www DIR         serves the frontend that is built in DIR\n"
+    "  --www-api ORIGIN  tells its pages where the API is; self: here\n"
     "  --tls-cert FILE   certificate chain, PEM\n"
     "  --tls-key FILE    its key, PEM\n"
     "  --log-level LEVEL error, warn, info (default) or debug\n"

@@ -29,10 +29,16 @@ struct hub_nuc_config {
 
 struct hub_config {
     enum hub_mode mode;
-    char *host;      /* or NULL: every address */
-    uint64_t port;   /* 0: the kernel chooses */
-    char *state_dir; /* or NULL */
-    char *tls_cert;  /* both or neither */
+    char *host;           /* or NULL: every address */
+    uint64_t port;        /* 0: the kernel chooses */
+    char *state_dir;      /* or NULL */
+    char *intrusos_dir;   /* NULL: below state_dir; */
+    char *intrusos_dir_2; /* NULL: there is no second one; */
+    char *videos_dir;
+    char *cercas_dir;
+    char *www_dir;  /* a built frontend, or NULL: the built-in page */
+    char *www_api;  /* the address that its pages are told, or NULL */
+    char *tls_cert; /* both or neither */
     char *tls_key;
     char *token; /* that agents must show; or NULL */
     char *redis_url;

@@ -17,36 +17,38 @@
 #define PREFLIGHT_MAX_AGE_S 86400
 
 /* Below the state directory; each is made at start where it is missing. */
-static const char *const state_folders[] = {"", "/intrusos", "/videos", "/cercas"};
-
-/* Makes path and what is missing above it; path is written to on the way. */
-static int make_dirs(char *path)
+static int make_folders(struct hub *hub, struct sio_diag *diag)
 {
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        int rv;
+    const struct hub_config *c = hub->config;
+    const char *state = c->state_dir;
+    const struct {
+        struct hub_folder *folder;
+        const char *configured;
+        const char *state_dir;
+        const char *sub;
+    } folders[] = {
+        {&hub->alerts.pictures[0], c->intrusos_dir, state, "intrusos"},
+        {&hub->alerts.pictures[1], c->intrusos_dir_2, NULL, NULL},
+        {&hub->alerts.videos, c->videos_dir, state, "videos"},
+        {&hub->cercas, c->cercas_dir, state, "cercas"},
+    };
 
-        *slash = '\0';
-        rv = mkdir(path, 0755);
-        if (rv < 0 && errno != EEXIST)
-            return rv; /* path ends where it failed */
-        *slash = '/';
-    }
-    return mkdir(path, 0750) < 0 && errno != EEXIST ? -1 : 0;
-}
+    for (size_t i = 0; i < N_ELEMENTS(folders); i++) {
+        int rv = hub_folder_init(folders[i].folder, folders[i].configured,
+                                 folders[i].state_dir, folders[i].sub, diag);
 
-static int make_state_dir(const char *dir, struct sio_diag *diag)
-{
-    char path[4096];
-
-    for (size_t i = 0; i < N_ELEMENTS(state_folders); i++) {
-        if (snprintf(path, sizeof(path), "%s%s", dir, state_folders[i]) >=
-            (int)sizeof(path))
-            return sio_diag_set(diag, SIO_ERR_INVAL,
-                                "state directory: its name is too long");
-        if (make_dirs(path) < 0)
-            return sio_diag_errno(diag, SIO_ERR_IO, "state directory %s", path);
+        if (rv < 0)
+            return rv;
     }
     return SIO_OK;
+}
+
+static void free_folders(struct hub *hub)
+{
+    hub_folder_fini(&hub->alerts.pictures[0]);
+    hub_folder_fini(&hub->alerts.pictures[1]);
+    hub_folder_fini(&hub->alerts.videos);
+    hub_folder_fini(&hub->cercas);
 }
 
 static bool is_open(const struct hub_config *config)
@@ -96,7 +98,11 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
     hub->sio = sio_server_attach(hub->loop, hub->http, &sio, diag);
     if (!hub->sio)
         return SIO_ERR_NOMEM;
-    if (hub_events_init(hub) < 0 || hub_api_init(hub) < 0 || hub_page_init(hub) < 0)
+    if (hub_events_init(hub) < 0 || hub_api_init(hub) < 0 || hub_alerts_route(hub) < 0)
+        return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+    if (config->www_dir)
+        return hub_www_init(&hub->www, hub, diag);
+    if (hub_page_init(hub) < 0)
         return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
     return SIO_OK;
 }
@@ -161,8 +167,8 @@ struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
     hub->store = store_memory_new(loop, (size_t)config->max_store_bytes);
     if (rv < 0 || !hub->store || net_timer_start(&hub->tick, TICK_MS) < 0)
         rv = sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
-    if (rv == SIO_OK && config->state_dir)
-        rv = make_state_dir(config->state_dir, diag);
+    if (rv == SIO_OK)
+        rv = make_folders(hub, diag);
     if (rv == SIO_OK)
         rv = make_servers(hub, diag);
     if (rv == SIO_OK)
@@ -185,6 +191,8 @@ void hub_free(struct hub *hub)
     http_server_free(hub->http);
     store_free(hub->store);
     hub_registry_fini(&hub->registry);
+    free_folders(hub);
+    hub_www_fini(&hub->www);
     mem_free(hub);
 }
 

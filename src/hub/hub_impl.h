@@ -4,10 +4,13 @@
 #ifndef HUB_HUB_IMPL_H
 #define HUB_HUB_IMPL_H
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "http/server.h"
+#include "hub/alerts.h"
 #include "hub/hub.h"
 #include "hub/registry.h"
+#include "hub/www.h"
 #include "socketio/server.h"
 #include "store/store.h"
 
@@ -26,6 +29,9 @@ struct hub {
     struct sio_namespace *ns; /* "/" */
     struct store *store;
     struct hub_registry registry;
+    struct hub_folder cercas;
+    struct hub_alerts alerts;
+    struct hub_www www;
     struct net_timer tick; /* asks silent agents */
     uint64_t picture_ms;   /* when the last one came */
     bool trimmed;          /* since then */
@@ -52,6 +58,12 @@ void hub_events_ask(struct hub *hub);
 /* Routes below /api (api.c) and of the built-in page (page.c). */
 int hub_api_init(struct hub *hub);
 int hub_page_init(struct hub *hub);
+
+/* Bytes of a reply that is made in memory. */
+#define HUB_REPLY_MAX (64 * 1024 * 1024)
+
+/* Answers with the JSON that w holds and frees it, or 500 if it could not be written. */
+void hub_api_reply(struct http_request *r, struct wbuf *w);
 
 /* The JSON body for an error that the HTTP server answers by itself (api.c). */
 struct sio_str hub_api_error_body(int status);

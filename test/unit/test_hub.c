@@ -334,7 +334,8 @@ static void says_why_it_does_not_start(void **state)
     config.tls_cert = config.tls_key = NULL;
     config.state_dir = dir;
     assert_null(hub_new(f->loop, &config, &diag));
-    assert_string_equal(diag.text, "state directory /dev/null/dir: Not a directory");
+    assert_string_equal(diag.text,
+                        "cannot make folder /dev/null/dir/intrusos: Not a directory");
 }
 
 static void makes_the_state_directory(void **state)
