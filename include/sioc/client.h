@@ -2,8 +2,8 @@
  * sioc/client.h - Socket.IO client: one connection that comes back by itself
  *
  * A client dials a server, over WebSocket or polling, and joins namespaces on it,
- * each of which is a socket.  When the connection is lost it dials again, for ever,
- * with a growing, random delay, and joins again.  Everything runs on the loop's
+ * each of which is a socket.  When the connection is lost it dials again, for ever
+ * unless told otherwise, with a growing, random delay, and joins again.  Everything runs on the loop's
  * thread.  Any callback may close or free the client; no callback runs before the call
  * that asks for it has returned, unless said otherwise.
  * (Socket.IO protocol 5, Engine.IO protocol 4)
@@ -46,6 +46,18 @@ struct sio_client_options {
     size_t max_queue_bytes; /* waiting to be sent, connected or not; 0: 16 MiB */
     size_t max_message; /* bytes, accepted from the server in one message; 0: 16 MiB */
 
+    /*
+     * Events that are sent again until the server acknowledges them, volatile ones
+     * excepted: each is tried at most 1 + retries times, one at a time and in order, and
+     * survives reconnections.  It may arrive more than once.  0: sent once.
+     */
+    uint32_t retries;
+    /*
+     * For sio_client_socket_emit_ack without a time of its own, and for each try; 0:
+     * never, with retries 10 s.
+     */
+    uint32_t ack_timeout_ms;
+
     uint32_t connect_timeout_ms; /* of one attempt, and to join a namespace; 0: 20 s */
     bool no_reconnect;
 
@@ -55,9 +67,10 @@ struct sio_client_options {
      * the next sio_client_connect, as with other clients.
      */
     bool reconnect_after_server_disconnect;
-    uint32_t reconnect_delay_ms; /* the first; 0: 1 s; each one doubles */
-    uint32_t
-        reconnect_delay_max_ms; /* 0: 5 s; each is then times 0.5 to 1.5 at random */
+    uint32_t reconnect_delay_ms;     /* the first; 0: 1 s; each one doubles */
+    uint32_t reconnect_delay_max_ms; /* 0: 5 s */
+    int reconnect_jitter_percent;    /* each, more or less at random; 0: 50; <0: none */
+    uint32_t reconnect_attempts;     /* then it gives up; 0: never */
 
     const char *tls_ca_file;   /* PEM; trusted instead of the system's CAs, or NULL */
     const char *tls_cert_file; /* PEM; the client's certificate, or NULL */
@@ -73,6 +86,13 @@ struct sio_client_options {
      */
     void (*on_down)(struct sio_client *c, int error, const char *why,
                     uint32_t retry_in_ms, void *user);
+    /*
+     * An attempt begins: n is how many have failed since a namespace was joined last.
+     * May be NULL.
+     */
+    void (*on_attempt)(struct sio_client *c, uint32_t n, void *user);
+    /* A connection is there; namespaces are joined next.  May be NULL. */
+    void (*on_up)(struct sio_client *c, void *user);
     void *user;
 };
 
@@ -115,9 +135,15 @@ struct sio_client_socket_ops {
 
     /*
      * The auth payload, a JSON object, asked for before each join; borrowed until the
-     * next call. ptr NULL: none.
+     * next call. ptr NULL: none.  NULL: what sio_client_socket_set_auth said.
      */
     struct sio_str (*auth)(struct sio_client_socket *s, void *user);
+
+    /*
+     * The same where it takes time, and instead of auth: answered at once or later by
+     * sio_client_socket_give_auth, within connect_timeout_ms.
+     */
+    void (*auth_later)(struct sio_client_socket *s, void *user);
 };
 
 /*
@@ -128,6 +154,33 @@ struct sio_client_socket_ops {
 SIOC_API struct sio_client_socket *
 sio_client_socket(struct sio_client *c, const char *name,
                   const struct sio_client_socket_ops *ops, void *user);
+
+/*
+ * Leaves the namespace: on_disconnect ("io client disconnect") runs before this returns.
+ * The connection and other namespaces stay, and it is not joined again until
+ * sio_client_socket_connect or sio_client_connect.
+ */
+SIOC_API void sio_client_socket_disconnect(struct sio_client_socket *s);
+
+/*
+ * Joins a namespace that was left, refused or disconnected, connecting if need be.
+ * Errors as sio_client_connect.
+ */
+SIOC_API int sio_client_socket_connect(struct sio_client_socket *s);
+
+/*
+ * The auth payload by value, a JSON object (copied), for the next joins; ptr NULL: none.
+ * SIO_OK, SIO_ERR_INVAL (no object), SIO_ERR_NOMEM.
+ */
+SIOC_API int sio_client_socket_set_auth(struct sio_client_socket *s,
+                                        struct sio_str json);
+
+/*
+ * Answers auth_later, once each time.  SIO_OK, SIO_ERR_INVAL (no object: answer again),
+ * SIO_ERR_CLOSED (nobody asks any more).
+ */
+SIOC_API int sio_client_socket_give_auth(struct sio_client_socket *s,
+                                         struct sio_str json);
 
 /*
  * Begins to connect; harmless when it has begun.  Also joins again what the server had
@@ -157,6 +210,14 @@ SIOC_API size_t sio_client_max_payload(const struct sio_client *c);
 
 SIOC_API bool sio_client_socket_connected(const struct sio_client_socket *s);
 
+/*
+ * Whether the server took up the socket where it was lost: the same id and rooms, and
+ * what was missed follows.  That is up to the server; the client always asks.  The last
+ * argument of each event is then the server's offset, as other clients see it too.
+ * (Socket.IO, "Connection state recovery")
+ */
+SIOC_API bool sio_client_socket_recovered(const struct sio_client_socket *s);
+
 /* The public id that the server gave; empty while not joined. */
 SIOC_API struct sio_str sio_client_socket_id(const struct sio_client_socket *s);
 
@@ -171,6 +232,34 @@ typedef void (*sio_client_event_cb)(struct sio_client_socket *s, struct sio_even
 SIOC_API int sio_client_socket_on(struct sio_client_socket *s, const char *event,
                                   sio_client_event_cb cb, void *user);
 
+/* Takes it off; harmless when there is none. */
+SIOC_API void sio_client_socket_off(struct sio_client_socket *s, const char *event);
+
+/*
+ * A listener to every event that comes in, called before its handler, whether or not
+ * there is one; behind (or in front of, prepend) those that listen already.  Off takes off
+ * that of the same cb and user, or all for a NULL cb, also during a call.  SIO_OK,
+ * SIO_ERR_NOMEM.
+ */
+SIOC_API int sio_client_socket_on_any(struct sio_client_socket *s,
+                                      sio_client_event_cb cb, void *user);
+SIOC_API int sio_client_socket_prepend_any(struct sio_client_socket *s,
+                                           sio_client_event_cb cb, void *user);
+SIOC_API void sio_client_socket_off_any(struct sio_client_socket *s,
+                                        sio_client_event_cb cb, void *user);
+
+/*
+ * The same for every event that is sent, at the moment when it is queued to the
+ * connection: inside sio_client_socket_emit, or later for what was kept.  Answers to acks
+ * are not told.
+ */
+SIOC_API int sio_client_socket_on_any_outgoing(struct sio_client_socket *s,
+                                               sio_client_event_cb cb, void *user);
+SIOC_API int sio_client_socket_prepend_any_outgoing(struct sio_client_socket *s,
+                                                    sio_client_event_cb cb, void *user);
+SIOC_API void sio_client_socket_off_any_outgoing(struct sio_client_socket *s,
+                                                 sio_client_event_cb cb, void *user);
+
 /*
  * Emits m, which stays the caller's and may be sent again.  SIO_OK: on its way, or kept
  * (enum sio_client_offline).  SIO_ERR_FULL: max_queue_bytes reached.  SIO_ERR_AGAIN:
@@ -181,8 +270,9 @@ SIOC_API int sio_client_socket_emit(struct sio_client_socket *s, struct sio_mess
 
 /*
  * The same with an ack: unless an error is returned, cb is called exactly once, with
- * the answer, SIO_ERR_TIMEOUT (timeout_ms 0: never), SIO_ERR_CLOSED (disconnected), or
- * SIO_ERR_FULL (dropped from the kept ones).
+ * the answer, SIO_ERR_TIMEOUT (timeout_ms 0: as ack_timeout_ms), SIO_ERR_CLOSED
+ * (disconnected), or SIO_ERR_FULL (dropped from the kept ones).  With retries the time is
+ * that of each try, and only the last one's failure is told.
  */
 SIOC_API int sio_client_socket_emit_ack(struct sio_client_socket *s,
                                         struct sio_message *m, uint32_t timeout_ms,

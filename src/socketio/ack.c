@@ -20,6 +20,11 @@ void sio_acks_init(struct sio_acks *acks)
     acks->n = 0;
 }
 
+uint64_t sio_acks_reserve(struct sio_acks *acks)
+{
+    return acks->next_id++;
+}
+
 static void forget(struct waiting *w)
 {
     net_timer_stop(&w->timer);

@@ -28,6 +28,9 @@ void sio_acks_init(struct sio_acks *acks);
 int sio_acks_add(struct sio_acks *acks, struct net_loop *loop, uint32_t timeout_ms,
                  sio_ack_cb cb, void *user, uint64_t *id);
 
+/* An id for an answer that is awaited elsewhere. */
+uint64_t sio_acks_reserve(struct sio_acks *acks);
+
 /* The packet with this id could not be sent: forgets it without a call. */
 void sio_acks_drop(struct sio_acks *acks, uint64_t id);
 

@@ -2,20 +2,10 @@
 
 #include "socketio/client_impl.h"
 
-#include <stdio.h>
-
-#include "base/buf.h"
 #include "base/mem.h"
 #include "base/random.h"
-#include "base/str.h"
-#include "http/url.h"
 
-#define DEFAULT_BYTES      (16 * 1024 * 1024)
-#define DEFAULT_TIMEOUT_MS 20000
-#define DEFAULT_DELAY_MS   1000
-#define DEFAULT_MAX_MS     5000
-#define MAX_ATTACHMENTS    256
-#define MAX_FIELDS_BYTES   16384
+#define MAX_ATTACHMENTS 256
 
 struct flush_wait {
     struct list link;
@@ -24,136 +14,6 @@ struct flush_wait {
 };
 
 static void dial(struct sio_client *c);
-
-/* Options. */
-
-/* Bytes that may stand in a request line. */
-static bool is_visible(const char *s)
-{
-    for (; *s; s++)
-        if (*s <= ' ' || *s > '~' || *s == '#')
-            return false;
-    return true;
-}
-
-static int set_address(struct sio_client_config *g, const char *text,
-                       struct sio_diag *diag)
-{
-    struct http_url url;
-
-    if (!text || http_url_parse(sio_str_from(text), &url, diag) < 0)
-        return text ? SIO_ERR_INVAL : sio_diag_set(diag, SIO_ERR_INVAL, "no URL given");
-    if (!str_ieq(url.scheme, SIO_STR("http")) &&
-        !str_ieq(url.scheme, SIO_STR("https")) && !str_ieq(url.scheme, SIO_STR("ws")) &&
-        !str_ieq(url.scheme, SIO_STR("wss")))
-        return sio_diag_set(diag, SIO_ERR_INVAL,
-                            "the URL must begin with http, https, ws or wss");
-    if (url.user.ptr)
-        return sio_diag_set(diag, SIO_ERR_INVAL, "the URL must not hold a user name");
-    if (url.path.len > 1 || url.query.ptr)
-        return sio_diag_set(diag, SIO_ERR_INVAL,
-                            "the URL must end behind the host and port");
-    g->port = url.port;
-    g->host = mem_strndup(url.host.ptr, url.host.len);
-    return g->host ? SIO_OK : sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
-}
-
-static int set_tls(struct sio_client_config *g, const struct sio_client_options *o,
-                   struct sio_diag *diag)
-{
-    struct net_tls_client_options t = {
-        .ca_file = o->tls_ca_file,
-        .cert_file = o->tls_cert_file,
-        .key_file = o->tls_key_file,
-        .insecure = o->tls_insecure,
-    };
-    struct http_url url;
-
-    if (http_url_parse(sio_str_from(o->url), &url, diag) < 0)
-        return SIO_ERR_INVAL;
-    if (!url.tls)
-        return SIO_OK;
-    g->tls = net_tls_client_new(&t, diag);
-    return g->tls ? SIO_OK : SIO_ERR_TLS;
-}
-
-/* The extra fields as lines. */
-static int set_fields(struct sio_client_config *g, const char *const *fields,
-                      struct sio_diag *diag)
-{
-    struct wbuf w;
-    struct sio_str lines;
-
-    wbuf_init(&w, MAX_FIELDS_BYTES);
-    for (; fields && *fields; fields++) {
-        const char *colon = strchr(*fields, ':');
-
-        if (!colon || colon == *fields || strpbrk(*fields, "\r\n")) {
-            wbuf_fini(&w);
-            return sio_diag_set(diag, SIO_ERR_INVAL,
-                                "extra field: not \"Name: value\"");
-        }
-        wbuf_addf(&w, "%s\r\n", *fields);
-    }
-    lines = wbuf_str(&w);
-    if (w.error == SIO_OK)
-        g->fields = mem_strndup(lines.len ? lines.ptr : "", lines.len);
-    wbuf_fini(&w);
-    return g->fields ? SIO_OK
-                     : sio_diag_set(diag, SIO_ERR_NOMEM, "extra fields: too much");
-}
-
-static int set_target(struct sio_client_config *g, const struct sio_client_options *o,
-                      struct sio_diag *diag)
-{
-    const char *path = o->path ? o->path : "/socket.io/";
-    size_t len = strlen(path);
-
-    if (len < 1 || path[0] != '/' || path[len - 1] != '/' || !is_visible(path) ||
-        strchr(path, '?'))
-        return sio_diag_set(diag, SIO_ERR_INVAL,
-                            "the path must begin and end with '/'");
-    if (o->query && !is_visible(o->query))
-        return sio_diag_set(diag, SIO_ERR_INVAL, "the query is not encoded");
-    g->path = mem_strndup(path, len);
-    g->query = mem_strndup(o->query ? o->query : "", o->query ? strlen(o->query) : 0);
-    return g->path && g->query ? SIO_OK
-                               : sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
-}
-
-static int set_config(struct sio_client_config *g, const struct sio_client_options *o,
-                      struct sio_diag *diag)
-{
-    int rv = set_address(g, o->url, diag);
-
-    if (rv == SIO_OK)
-        rv = set_target(g, o, diag);
-    if (rv == SIO_OK)
-        rv = set_fields(g, o->extra_fields, diag);
-    if (rv == SIO_OK)
-        rv = set_tls(g, o, diag);
-    g->transports = o->transports;
-    g->offline = o->offline;
-    g->max_queue_bytes = o->max_queue_bytes ? o->max_queue_bytes : DEFAULT_BYTES;
-    g->max_message = o->max_message ? o->max_message : DEFAULT_BYTES;
-    g->connect_timeout_ms =
-        o->connect_timeout_ms ? o->connect_timeout_ms : DEFAULT_TIMEOUT_MS;
-    g->delay_ms = o->reconnect_delay_ms ? o->reconnect_delay_ms : DEFAULT_DELAY_MS;
-    g->delay_max_ms =
-        o->reconnect_delay_max_ms ? o->reconnect_delay_max_ms : DEFAULT_MAX_MS;
-    g->no_reconnect = o->no_reconnect;
-    g->rejoin = o->reconnect_after_server_disconnect;
-    return rv;
-}
-
-static void free_config(struct sio_client_config *g)
-{
-    net_tls_unref(g->tls);
-    mem_free(g->host);
-    mem_free(g->path);
-    mem_free(g->query);
-    mem_free(g->fields);
-}
 
 /* What waits for all to be flushed. */
 
@@ -205,20 +65,24 @@ uint32_t sio_client_backoff(const struct sio_client *c, uint32_t n)
 {
     uint64_t delay = c->config.delay_ms;
     uint64_t max = c->config.delay_max_ms;
+    uint64_t spread;
 
     for (; n > 0 && delay < max; n--)
         delay *= 2;
     if (delay > max)
         delay = max;
-    delay = delay / 2 + random_u64() % (delay + 1);
+    spread = delay * c->config.jitter_percent / 100;
+    delay += random_u64() % (2 * spread + 1);
+    delay -= spread;
     return delay > UINT32_MAX ? UINT32_MAX : (uint32_t)delay;
 }
 
 static void wait_and_dial(struct sio_client *c, int error, const char *why)
 {
+    const struct sio_client_config *g = &c->config;
     uint32_t delay = 0;
 
-    if (c->config.no_reconnect) {
+    if (g->no_reconnect || (g->max_attempts && c->n_attempts >= g->max_attempts)) {
         c->state = SIO_CLIENT_IDLE;
     } else {
         delay = sio_client_backoff(c, c->n_attempts++);
@@ -247,6 +111,8 @@ static bool part_sockets(struct sio_client *c, const char *reason)
     list_for_each (s, struct sio_client_socket, link, &c->sockets) {
         if (s->state != SIO_CLIENT_SOCKET_OUT)
             sio_client_socket_leave(s, reason);
+        else
+            s->asked = false;
         if (c->freed)
             return false;
     }
@@ -290,6 +156,10 @@ static void on_open(struct eio_client *eio, void *user)
 
     (void)eio;
     c->state = SIO_CLIENT_OPEN;
+    if (c->on_up)
+        c->on_up(c, c->user);
+    if (c->state != SIO_CLIENT_OPEN)
+        return;
     list_for_each (s, struct sio_client_socket, link, &c->sockets) {
         if (s->state == SIO_CLIENT_SOCKET_APART)
             sio_client_socket_join(s);
@@ -310,6 +180,12 @@ void sio_client_violation(struct sio_client *c, int error, const char *why)
 {
     if (c->eio)
         eio_client_abort(c->eio, error, "parse error", why);
+}
+
+void sio_client_no_memory(struct sio_client *c)
+{
+    if (c->eio)
+        eio_client_abort(c->eio, SIO_ERR_NOMEM, "transport error", "out of memory");
 }
 
 static void dispatch(struct sio_client *c, const struct sio_packet *p,
@@ -370,10 +246,26 @@ static void dial(struct sio_client *c)
         .connect_timeout_ms = g->connect_timeout_ms,
     };
 
+    if (c->on_attempt)
+        c->on_attempt(c, c->n_attempts, c->user);
+    if (c->state != SIO_CLIENT_WAITING) /* by its callback */
+        return;
     c->state = SIO_CLIENT_DIALING;
     c->eio = eio_client_new(c->loop, &o, &eio_ops, c);
     if (!c->eio)
         wait_and_dial(c, SIO_ERR_NOMEM, "out of memory");
+}
+
+int sio_client_begin(struct sio_client *c)
+{
+    if (c->state != SIO_CLIENT_IDLE)
+        return SIO_OK;
+    /* Dialled by the timer: on_down is never called before this returns. */
+    if (net_timer_start(&c->retry, 0) < 0)
+        return SIO_ERR_NOMEM;
+    c->n_attempts = 0;
+    c->state = SIO_CLIENT_WAITING;
+    return SIO_OK;
 }
 
 int sio_client_connect(struct sio_client *c)
@@ -383,19 +275,9 @@ int sio_client_connect(struct sio_client *c)
     if (c->state == SIO_CLIENT_CLOSING)
         return SIO_ERR_CLOSED;
     list_for_each (s, struct sio_client_socket, link, &c->sockets)
-        if (s->state == SIO_CLIENT_SOCKET_OUT) {
-            s->state = SIO_CLIENT_SOCKET_APART;
-            if (c->state == SIO_CLIENT_OPEN)
-                sio_client_socket_join(s);
-        }
-    if (c->state != SIO_CLIENT_IDLE)
-        return SIO_OK;
-    /* Dialled by the timer: on_down is never called before this returns. */
-    if (net_timer_start(&c->retry, 0) < 0)
-        return SIO_ERR_NOMEM;
-    c->n_attempts = 0;
-    c->state = SIO_CLIENT_WAITING;
-    return SIO_OK;
+        if (sio_client_socket_revive(s) < 0)
+            return SIO_ERR_NOMEM;
+    return sio_client_begin(c);
 }
 
 static void on_closed(struct net_task *task)
@@ -407,17 +289,6 @@ static void on_closed(struct net_task *task)
     c->close_cb = NULL;
     if (cb)
         cb(c->close_user);
-}
-
-static void send_disconnect(struct sio_client *c, struct sio_client_socket *s)
-{
-    struct eio_msg *msg =
-        sio_packet_msg(c->codec.parser, SIO_PACKET_DISCONNECT, sio_str_from(s->name),
-                       false, 0, (struct sio_str){NULL, 0});
-
-    if (msg)
-        (void)eio_client_send(c->eio, msg);
-    eio_msg_unref(msg);
 }
 
 void sio_client_close(struct sio_client *c, void (*cb)(void *user), void *user)
@@ -433,7 +304,7 @@ void sio_client_close(struct sio_client *c, void (*cb)(void *user), void *user)
     net_timer_stop(&c->retry);
     list_for_each (s, struct sio_client_socket, link, &c->sockets)
         if (open && s->state == SIO_CLIENT_SOCKET_JOINED)
-            send_disconnect(c, s);
+            sio_client_socket_say_goodbye(s);
     if (c->eio)
         eio_client_close(c->eio);
     else
@@ -455,8 +326,8 @@ struct sio_client *sio_client_new(struct net_loop *loop,
         sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
         return NULL;
     }
-    if (set_config(&c->config, opts, diag) < 0) {
-        free_config(&c->config);
+    if (sio_client_config_set(&c->config, opts, diag) < 0) {
+        sio_client_config_fini(&c->config);
         mem_free(c);
         return NULL;
     }
@@ -465,6 +336,8 @@ struct sio_client *sio_client_new(struct net_loop *loop,
     c->codec.max_attachments = MAX_ATTACHMENTS;
     c->codec.max_bytes = c->config.max_message;
     c->on_down = opts->on_down;
+    c->on_attempt = opts->on_attempt;
+    c->on_up = opts->on_up;
     c->user = opts->user;
     list_init(&c->sockets);
     list_init(&c->flush_waits);
@@ -483,7 +356,7 @@ static void on_reap(struct net_task *task)
 
     list_for_each (s, struct sio_client_socket, link, &c->sockets)
         sio_client_socket_free(s);
-    free_config(&c->config);
+    sio_client_config_fini(&c->config);
     mem_free(c);
 }
 
@@ -518,7 +391,7 @@ const char *sio_client_transport(const struct sio_client *c)
 
 size_t sio_client_pending(const struct sio_client *c)
 {
-    return c->offline_bytes + (c->eio ? eio_client_pending(c->eio) : 0);
+    return c->held_bytes + (c->eio ? eio_client_pending(c->eio) : 0);
 }
 
 size_t sio_client_max_payload(const struct sio_client *c)

@@ -1,3 +1,6 @@
+/*
+ * client_socket.c - a namespace of a client: joining, leaving, and what is said in it
+ */
 #include <config.h>
 
 #include "socketio/client_impl.h"
@@ -11,148 +14,77 @@
 
 #define MAX_ID        256
 #define MAX_TEXT      4096 /* of a refusal */
+#define MAX_AUTH      (1024 * 1024)
 #define MAX_BACKOFF_N 16
 
-struct handler {
-    struct list link;
-    char *event;
-    sio_client_event_cb cb;
-    void *user;
-};
-
-/* An event that waits for the namespace to be joined. */
-struct held {
-    struct list link;
-    struct eio_msg *msg;
-    bool has_ack;
-    uint64_t ack_id;
-};
-
-/* An event that came before the answer to CONNECT. */
-struct early {
-    struct list link;
-    struct sio_slice text; /* owned, as the parts */
-    uint32_t n_parts;
-    struct sio_slice parts[];
-};
-
-/* Events emitted while not joined. */
-
-static void free_held(struct sio_client_socket *s, struct held *h)
-{
-    s->client->offline_bytes -= h->msg->bytes;
-    list_remove(&h->link);
-    eio_msg_unref(h->msg);
-    mem_free(h);
-}
-
-/* Its answer will never come; whoever waits for it is told. */
-static void drop_held(struct sio_client_socket *s, struct held *h)
-{
-    bool has_ack = h->has_ack;
-    uint64_t id = h->ack_id;
-
-    free_held(s, h);
-    if (has_ack)
-        sio_acks_fail(&s->acks, id, SIO_ERR_FULL);
-}
-
-static void drop_replaced(struct sio_client_socket *s, uint64_t key)
-{
-    struct held *h;
-
-    if (!key)
-        return;
-    list_for_each (h, struct held, link, &s->offline)
-        if (h->msg->replace_key == key) {
-            drop_held(s, h);
-            return;
-        }
-}
-
-static bool has_room(const struct sio_client_socket *s, const struct eio_msg *msg)
-{
-    size_t max = s->client->config.max_queue_bytes;
-    size_t used = sio_client_pending(s->client);
-
-    return used <= max && msg->bytes <= max - used;
-}
-
-static int hold(struct sio_client_socket *s, struct eio_msg *msg, bool has_ack,
-                uint64_t id)
-{
-    const struct sio_client_config *g = &s->client->config;
-    struct held *h;
-
-    if (g->offline == SIO_OFFLINE_DROP)
-        return SIO_ERR_CLOSED;
-    if (msg->is_volatile)
-        return SIO_ERR_AGAIN;
-    if (msg->bytes > g->max_queue_bytes)
-        return SIO_ERR_FULL;
-    h = mem_new(struct held);
-    if (!h)
-        return SIO_ERR_NOMEM;
-    drop_replaced(s, msg->replace_key);
-    while (g->offline == SIO_OFFLINE_NEWEST && !has_room(s, msg) &&
-           !list_empty(&s->offline))
-        drop_held(s, container_of(s->offline.next, struct held, link));
-    if (!has_room(s, msg)) {
-        mem_free(h);
-        return SIO_ERR_FULL;
-    }
-    h->msg = eio_msg_ref(msg);
-    h->has_ack = has_ack;
-    h->ack_id = id;
-    list_append(&s->offline, &h->link);
-    s->client->offline_bytes += msg->bytes;
-    return SIO_OK;
-}
-
-/* Joined: what was held goes out in order. */
-static void send_held(struct sio_client_socket *s)
-{
-    while (!list_empty(&s->offline)) {
-        struct held *h = container_of(s->offline.next, struct held, link);
-
-        if (eio_client_send(s->client->eio, h->msg) < 0)
-            return;
-        free_held(s, h);
-    }
-}
-
 /* Sending. */
+
+int sio_client_socket_send(struct sio_client_socket *s, struct eio_msg *msg)
+{
+    if (!list_empty(&s->any_out))
+        sio_client_listen_outgoing(s, msg);
+    if (s->state != SIO_CLIENT_SOCKET_JOINED) /* or left by a listener */
+        return SIO_ERR_CLOSED;
+    return eio_client_send(s->client->eio, msg);
+}
 
 static int send_msg(struct sio_client_socket *s, struct eio_msg *msg, bool has_ack,
                     uint64_t id)
 {
-    struct eio_client *eio = s->client->eio;
-
+    if (s->client->freed)
+        return SIO_ERR_CLOSED;
     if (s->state != SIO_CLIENT_SOCKET_JOINED)
-        return hold(s, msg, has_ack, id);
-    if (msg->is_volatile && eio_client_pending(eio) > 0)
+        return sio_client_hold(s, msg, has_ack, id);
+    if (msg->is_volatile && eio_client_pending(s->client->eio) > 0)
         return SIO_ERR_AGAIN;
-    if (!has_room(s, msg))
+    if (!sio_client_has_room(s->client, msg))
         return SIO_ERR_FULL;
-    return eio_client_send(eio, msg);
+    return sio_client_socket_send(s, msg);
+}
+
+static int encode(struct sio_client_socket *s, struct sio_message *m, bool has_ack,
+                  uint64_t id, struct eio_msg **msg)
+{
+    return sio_message_encode(m, s->client->codec.parser, SIO_PACKET_EVENT,
+                              sio_str_from(s->name), has_ack, id, msg);
 }
 
 static int emit(struct sio_client_socket *s, struct sio_message *m, bool has_ack,
                 uint64_t id)
 {
     struct eio_msg *msg;
-    int rv = sio_message_encode(m, s->client->codec.parser, SIO_PACKET_EVENT,
-                                sio_str_from(s->name), has_ack, id, &msg);
+    int rv = encode(s, m, has_ack, id, &msg);
 
     if (rv < 0)
         return rv;
-    rv = s->client->freed ? SIO_ERR_CLOSED : send_msg(s, msg, has_ack, id);
+    rv = send_msg(s, msg, has_ack, id);
+    eio_msg_unref(msg);
+    return rv;
+}
+
+static bool is_retried(const struct sio_client_socket *s, const struct sio_message *m)
+{
+    return s->client->config.retries > 0 && !sio_message_is_volatile(m);
+}
+
+static int emit_until_acked(struct sio_client_socket *s, struct sio_message *m,
+                            uint32_t timeout_ms, sio_ack_cb cb, void *user)
+{
+    uint64_t id = sio_acks_reserve(&s->acks);
+    struct eio_msg *msg;
+    int rv = s->client->freed ? SIO_ERR_CLOSED : encode(s, m, true, id, &msg);
+
+    if (rv < 0)
+        return rv;
+    rv = sio_client_retry_add(s, msg, id, timeout_ms, cb, user);
     eio_msg_unref(msg);
     return rv;
 }
 
 int sio_client_socket_emit(struct sio_client_socket *s, struct sio_message *m)
 {
+    if (is_retried(s, m))
+        return emit_until_acked(s, m, s->client->config.ack_timeout_ms, NULL, NULL);
     return emit(s, m, false, 0);
 }
 
@@ -160,8 +92,13 @@ int sio_client_socket_emit_ack(struct sio_client_socket *s, struct sio_message *
                                uint32_t timeout_ms, sio_ack_cb cb, void *user)
 {
     uint64_t id;
-    int rv = sio_acks_add(&s->acks, s->client->loop, timeout_ms, cb, user, &id);
+    int rv;
 
+    if (!timeout_ms)
+        timeout_ms = s->client->config.ack_timeout_ms;
+    if (is_retried(s, m))
+        return emit_until_acked(s, m, timeout_ms, cb, user);
+    rv = sio_acks_add(&s->acks, s->client->loop, timeout_ms, cb, user, &id);
     if (rv < 0)
         return rv;
     rv = emit(s, m, true, id);
@@ -176,7 +113,8 @@ static int replier_send(struct sio_replier *r, struct eio_msg *msg)
 
     if (s->state != SIO_CLIENT_SOCKET_JOINED)
         return SIO_ERR_CLOSED;
-    return has_room(s, msg) ? eio_client_send(s->client->eio, msg) : SIO_ERR_FULL;
+    return sio_client_has_room(s->client, msg) ? eio_client_send(s->client->eio, msg)
+                                               : SIO_ERR_FULL;
 }
 
 static struct sio_str replier_nsp(struct sio_replier *r)
@@ -195,92 +133,129 @@ static const struct sio_replier_ops replier_ops = {
     .parser = replier_parser,
 };
 
-/* Events received while joining. */
+/* Joining. */
 
-static void free_early(struct sio_client_socket *s, struct early *e)
+static bool is_object(struct sio_str json)
 {
-    list_remove(&e->link);
-    s->early_bytes -= sizeof(*e) + e->text.len;
-    for (uint32_t i = 0; i < e->n_parts; i++) {
-        s->early_bytes -= e->parts[i].len;
-        sio_buf_unref(e->parts[i].buf);
-    }
-    sio_buf_unref(e->text.buf);
-    mem_free(e);
+    return json_check(json) == SIO_OK && json_type(json) == JSON_OBJECT;
 }
 
-static void drop_early(struct sio_client_socket *s)
-{
-    struct early *e;
-
-    list_for_each (e, struct early, link, &s->early)
-        free_early(s, e);
-}
-
-static int hold_early(struct sio_client_socket *s, const struct sio_packet *p,
-                      struct sio_slice text, const struct sio_slice *attachments)
-{
-    struct early *e = mem_alloc(sizeof(*e) + p->n_attachments * sizeof(e->parts[0]));
-    int rv;
-
-    if (!e)
-        return SIO_ERR_NOMEM;
-    list_init(&e->link);
-    text.buf = NULL; /* copied: a reference could keep a much larger poll alive */
-    rv = sio_slice_hold(text, &e->text);
-    s->early_bytes += sizeof(*e) + e->text.len;
-    for (; rv == SIO_OK && e->n_parts < p->n_attachments; e->n_parts++) {
-        rv = sio_slice_hold(attachments[e->n_parts], &e->parts[e->n_parts]);
-        s->early_bytes += e->parts[e->n_parts].len;
-    }
-    if (rv == SIO_OK && s->early_bytes > s->client->config.max_message)
-        rv = SIO_ERR_TOO_BIG;
-    if (rv < 0)
-        free_early(s, e);
-    else
-        list_append(&s->early, &e->link);
-    return rv;
-}
-
-/* Joining and leaving. */
-
-/* The auth payload, if there is one and it is an object. */
 static struct sio_str auth_of(struct sio_client_socket *s)
 {
     struct sio_str none = {NULL, 0}, auth;
 
     if (!s->ops->auth)
-        return none;
+        return s->auth ? sio_str_from(s->auth) : none;
     auth = s->ops->auth(s, s->user);
-    if (!auth.ptr)
-        return none;
-    if (json_check(auth) == SIO_OK && json_type(auth) == JSON_OBJECT)
+    if (!auth.ptr || is_object(auth))
         return auth;
     log_error(net_loop_log(s->client->loop),
               "client: auth is no JSON object, not sent");
     return none;
 }
 
+/*
+ * What the server needs to recover the socket stands in front of the auth's members,
+ * which win.
+ */
+static void write_payload(const struct sio_client_socket *s, struct sio_str auth,
+                          struct wbuf *w)
+{
+    struct json_iter members = json_iter(auth.ptr ? auth : SIO_STR("{}"));
+    struct sio_str key, value;
+
+    wbuf_add_cstr(w, "{\"pid\":");
+    wbuf_add_cstr(w, s->pid);
+    if (s->offset) {
+        wbuf_add_cstr(w, ",\"offset\":");
+        wbuf_add_cstr(w, s->offset);
+    }
+    while (json_next(&members, &key, &value)) {
+        wbuf_add_byte(w, ',');
+        wbuf_add_str(w, key);
+        wbuf_add_byte(w, ':');
+        wbuf_add_str(w, value);
+    }
+    wbuf_add_byte(w, '}');
+}
+
+static int send_connect(struct sio_client_socket *s, struct sio_str auth)
+{
+    struct eio_msg *msg = NULL;
+    struct wbuf w;
+    int rv;
+
+    wbuf_init(&w, MAX_AUTH);
+    if (s->pid)
+        write_payload(s, auth, &w);
+    rv = w.error;
+    if (rv == SIO_OK) {
+        msg = sio_packet_msg(s->client->codec.parser, SIO_PACKET_CONNECT,
+                             sio_str_from(s->name), false, 0,
+                             s->pid ? wbuf_str(&w) : auth);
+        rv = msg ? eio_client_send(s->client->eio, msg) : SIO_ERR_NOMEM;
+    }
+    if (rv == SIO_OK)
+        rv = net_timer_start(&s->timer, s->client->config.connect_timeout_ms);
+    s->asked = rv == SIO_OK;
+    eio_msg_unref(msg);
+    wbuf_fini(&w);
+    return rv;
+}
+
+static void join_with(struct sio_client_socket *s, struct sio_str auth)
+{
+    int rv = send_connect(s, auth);
+
+    if (rv < 0)
+        eio_client_abort(s->client->eio, rv, "transport error", sio_strerror(rv));
+    else
+        s->state = SIO_CLIENT_SOCKET_JOINING;
+}
+
 void sio_client_socket_join(struct sio_client_socket *s)
 {
     struct sio_client *c = s->client;
-    struct sio_str auth = auth_of(s);
-    struct eio_msg *msg;
-    int rv = SIO_ERR_NOMEM;
+    struct sio_str auth;
 
-    if (c->state != SIO_CLIENT_OPEN) /* auth's callback may have closed */
+    if (s->ops->auth_later) {
+        if (net_timer_start(&s->timer, c->config.connect_timeout_ms) < 0) {
+            sio_client_no_memory(c);
+            return;
+        }
+        s->state = SIO_CLIENT_SOCKET_ASKING;
+        s->ops->auth_later(s, s->user);
         return;
-    msg = sio_packet_msg(c->codec.parser, SIO_PACKET_CONNECT, sio_str_from(s->name),
-                         false, 0, auth);
-    if (msg)
-        rv = eio_client_send(c->eio, msg);
-    if (rv == SIO_OK)
-        rv = net_timer_start(&s->timer, c->config.connect_timeout_ms);
-    eio_msg_unref(msg);
-    if (rv < 0)
-        eio_client_abort(c->eio, rv, "transport error", sio_strerror(rv));
-    else
-        s->state = SIO_CLIENT_SOCKET_JOINING;
+    }
+    auth = auth_of(s);
+    if (c->state == SIO_CLIENT_OPEN) /* auth's callback may have closed */
+        join_with(s, auth);
+}
+
+int sio_client_socket_give_auth(struct sio_client_socket *s, struct sio_str json)
+{
+    if (json.ptr && !is_object(json))
+        return SIO_ERR_INVAL;
+    if (s->state != SIO_CLIENT_SOCKET_ASKING || s->client->state != SIO_CLIENT_OPEN)
+        return SIO_ERR_CLOSED;
+    join_with(s, json);
+    return SIO_OK;
+}
+
+int sio_client_socket_set_auth(struct sio_client_socket *s, struct sio_str json)
+{
+    char *copy = NULL;
+
+    if (json.ptr && !is_object(json))
+        return SIO_ERR_INVAL;
+    if (json.ptr) {
+        copy = mem_strndup(json.ptr, json.len);
+        if (!copy)
+            return SIO_ERR_NOMEM;
+    }
+    mem_free(s->auth);
+    s->auth = copy;
+    return SIO_OK;
 }
 
 static void on_timer(struct net_timer *timer, void *user)
@@ -288,12 +263,17 @@ static void on_timer(struct net_timer *timer, void *user)
     struct sio_client_socket *s = user;
 
     (void)timer;
-    if (s->state == SIO_CLIENT_SOCKET_JOINING)
+    if (s->state == SIO_CLIENT_SOCKET_ASKING)
+        eio_client_abort(s->client->eio, SIO_ERR_TIMEOUT, "timeout",
+                         "the application gave no auth in time");
+    else if (s->state == SIO_CLIENT_SOCKET_JOINING)
         eio_client_abort(s->client->eio, SIO_ERR_TIMEOUT, "timeout",
                          "the server did not answer the request to join a namespace");
     else if (s->state == SIO_CLIENT_SOCKET_APART && s->client->state == SIO_CLIENT_OPEN)
         sio_client_socket_join(s);
 }
+
+/* Leaving. */
 
 void sio_client_socket_leave(struct sio_client_socket *s, const char *reason)
 {
@@ -301,16 +281,68 @@ void sio_client_socket_leave(struct sio_client_socket *s, const char *reason)
 
     net_timer_stop(&s->timer);
     s->state = SIO_CLIENT_SOCKET_APART;
+    s->asked = false;
     mem_free(s->id);
     s->id = NULL;
-    drop_early(s);
+    s->recovered = false;
+    sio_client_drop_early(s);
     if (!joined)
         return;
     sio_replier_end(&s->replier);
     sio_replier_init(&s->replier, &replier_ops);
     sio_acks_end(&s->acks);
+    sio_client_retry_pause(s);
     if (!s->client->freed && s->ops->on_disconnect)
         s->ops->on_disconnect(s, reason, s->user);
+}
+
+void sio_client_socket_say_goodbye(struct sio_client_socket *s)
+{
+    struct eio_msg *msg =
+        sio_packet_msg(s->client->codec.parser, SIO_PACKET_DISCONNECT,
+                       sio_str_from(s->name), false, 0, (struct sio_str){NULL, 0});
+
+    if (msg)
+        (void)eio_client_send(s->client->eio, msg);
+    eio_msg_unref(msg);
+}
+
+void sio_client_socket_disconnect(struct sio_client_socket *s)
+{
+    bool asked = s->asked;
+
+    if (s->state == SIO_CLIENT_SOCKET_OUT)
+        return;
+    if (s->state == SIO_CLIENT_SOCKET_JOINED)
+        sio_client_socket_say_goodbye(s);
+    sio_client_socket_leave(s, "io client disconnect");
+    if (s->state != SIO_CLIENT_SOCKET_APART) /* by a callback */
+        return;
+    s->state = SIO_CLIENT_SOCKET_OUT;
+    s->asked = asked;
+}
+
+int sio_client_socket_revive(struct sio_client_socket *s)
+{
+    struct sio_client *c = s->client;
+
+    if (s->state != SIO_CLIENT_SOCKET_OUT)
+        return SIO_OK;
+    s->state = s->asked ? SIO_CLIENT_SOCKET_JOINING : SIO_CLIENT_SOCKET_APART;
+    if (c->state != SIO_CLIENT_OPEN)
+        return SIO_OK;
+    return net_timer_start(&s->timer, s->asked ? c->config.connect_timeout_ms : 0);
+}
+
+int sio_client_socket_connect(struct sio_client_socket *s)
+{
+    struct sio_client *c = s->client;
+
+    if (c->state == SIO_CLIENT_CLOSING)
+        return SIO_ERR_CLOSED;
+    if (sio_client_socket_revive(s) < 0)
+        return SIO_ERR_NOMEM;
+    return sio_client_begin(c);
 }
 
 /* The server does not want us now: later, if the application says so. */
@@ -327,7 +359,7 @@ static void try_later(struct sio_client_socket *s)
     if (s->n_refusals < MAX_BACKOFF_N)
         s->n_refusals++;
     if (net_timer_start(&s->timer, sio_client_backoff(c, s->n_refusals - 1)) < 0)
-        eio_client_abort(c->eio, SIO_ERR_NOMEM, "transport error", "out of memory");
+        sio_client_no_memory(c);
 }
 
 /* Packets. */
@@ -337,6 +369,7 @@ static void on_refused(struct sio_client_socket *s, const struct sio_packet *p)
     struct sio_str value, data = {NULL, 0};
     struct wbuf message;
 
+    s->asked = false;
     if (s->state != SIO_CLIENT_SOCKET_JOINING)
         return;
     net_timer_stop(&s->timer);
@@ -363,92 +396,127 @@ static void on_disconnected(struct sio_client_socket *s)
         try_later(s);
 }
 
-static struct handler *find_handler(struct sio_client_socket *s, struct sio_str event)
+/* Copies a JSON string, quotes included, unless it is longer than sane. */
+static int keep_string(char **to, struct sio_str raw)
 {
-    struct handler *h;
+    char *copy;
 
-    list_for_each (h, struct handler, link, &s->handlers)
-        if (str_eq_cstr(event, h->event))
-            return h;
-    return NULL;
+    if (raw.len > MAX_ID)
+        return SIO_ERR_TOO_BIG;
+    copy = mem_strndup(raw.ptr, raw.len);
+    if (!copy)
+        return SIO_ERR_NOMEM;
+    mem_free(*to);
+    *to = copy;
+    return SIO_OK;
 }
 
-static void on_event(struct sio_client_socket *s, struct sio_event *e)
+/*
+ * A server that recovers puts an offset behind the arguments of each event that wants no
+ * answer; like other clients we leave it there for the handlers to see.
+ */
+static void remember_offset(struct sio_client_socket *s, struct sio_event *e)
 {
-    struct handler *h = find_handler(s, sio_event_name(e));
+    size_t n = sio_event_n_args(e);
+    struct sio_str last;
 
-    if (h)
-        h->cb(s, e, h->user);
-    else if (s->ops->on_event)
-        s->ops->on_event(s, e, s->user);
+    if (!s->pid || !n || sio_event_wants_ack(e))
+        return;
+    last = sio_event_arg(e, n - 1);
+    /* One that cannot be kept costs a message that comes twice, or no recovery. */
+    if (last.ptr && json_type(last) == JSON_STRING)
+        (void)keep_string(&s->offset, last);
 }
 
-static void on_event_packet(struct sio_client_socket *s, const struct sio_packet *p,
-                            struct sio_slice text, const struct sio_slice *attachments)
+static void handle_event(struct sio_client_socket *s, const struct sio_packet *p,
+                         struct sio_slice text, const struct sio_slice *attachments)
 {
-    struct sio_event e;
     bool answer = p->type == SIO_PACKET_ACK || p->type == SIO_PACKET_BINARY_ACK;
+    struct sio_event e;
 
-    if (s->state == SIO_CLIENT_SOCKET_JOINING && !answer) {
-        int rv = hold_early(s, p, text, attachments);
-
-        if (rv < 0)
-            sio_client_violation(s->client, rv,
-                                 "the server sent too much before it let us join");
-        return;
-    }
-    if (s->state != SIO_CLIENT_SOCKET_JOINED)
-        return;
     if (sio_event_init(&e, p, text, attachments, &s->replier) < 0) {
-        eio_client_abort(s->client->eio, SIO_ERR_NOMEM, "transport error",
-                         "out of memory");
-    } else if (answer) {
+        sio_client_no_memory(s->client);
+    } else if (!answer) {
+        remember_offset(s, &e);
+        sio_client_listen_event(s, &e);
+    } else if (!sio_client_retry_answer(s, p->id, &e)) {
         (void)sio_acks_answer(&s->acks, p->id, &e); /* unknown ids are ignored */
-    } else {
-        on_event(s, &e);
     }
     sio_event_fini(&e);
 }
 
-static void handle_early(struct sio_client_socket *s)
+void sio_client_socket_event(struct sio_client_socket *s, const struct sio_packet *p,
+                             struct sio_slice text, const struct sio_slice *attachments)
 {
-    while (s->state == SIO_CLIENT_SOCKET_JOINED && !list_empty(&s->early)) {
-        struct early *e = container_of(s->early.next, struct early, link);
-        struct sio_str text = {(const char *)e->text.ptr, e->text.len};
-        struct sio_packet p;
+    bool answer = p->type == SIO_PACKET_ACK || p->type == SIO_PACKET_BINARY_ACK;
+    int rv;
 
-        list_remove(&e->link); /* its handler may leave, which drops the rest */
-        /* It was parsed once already. */
-        if (sio_packet_parse(text, e->n_parts, &p) == SIO_OK)
-            on_event_packet(s, &p, e->text, e->parts);
-        free_early(s, e);
+    if (s->state == SIO_CLIENT_SOCKET_JOINED) {
+        handle_event(s, p, text, attachments);
+        return;
     }
+    if (s->state != SIO_CLIENT_SOCKET_JOINING || answer)
+        return;
+    rv = sio_client_hold_early(s, p, text, attachments);
+    if (rv < 0)
+        sio_client_violation(s->client, rv,
+                             "the server sent too much before it let us join");
+}
+
+/* The plain text of a member that is a short string.  False: it is none. */
+static bool get_id(const struct sio_packet *p, const char *name, struct sio_str *raw,
+                   struct sio_str *id)
+{
+    return p->json.ptr && json_get(p->json, name, raw) &&
+           json_type(*raw) == JSON_STRING && json_string_plain(*raw, id) && id->len &&
+           id->len <= MAX_ID;
+}
+
+static int keep_ids(struct sio_client_socket *s, const struct sio_packet *p,
+                    struct sio_str id)
+{
+    struct sio_str raw, pid;
+    bool has_pid = get_id(p, "pid", &raw, &pid);
+
+    s->id = mem_strndup(id.ptr, id.len);
+    if (!s->id)
+        return SIO_ERR_NOMEM;
+    s->recovered = has_pid && s->pid && str_eq_cstr(raw, s->pid);
+    if (has_pid && keep_string(&s->pid, raw) == SIO_ERR_NOMEM)
+        return SIO_ERR_NOMEM;
+    if (!has_pid) {
+        mem_free(s->pid);
+        s->pid = NULL;
+    }
+    return SIO_OK;
 }
 
 static void on_connected(struct sio_client_socket *s, const struct sio_packet *p)
 {
-    struct sio_str value, id;
+    struct sio_str raw, id;
 
+    if (s->state == SIO_CLIENT_SOCKET_OUT && s->asked) { /* it was taken back */
+        s->asked = false;
+        sio_client_socket_say_goodbye(s);
+        return;
+    }
     if (s->state != SIO_CLIENT_SOCKET_JOINING) {
         sio_client_violation(s->client, SIO_ERR_PROTOCOL,
                              "the server connected a namespace twice");
         return;
     }
-    if (!p->json.ptr || !json_get(p->json, "sid", &value) ||
-        json_type(value) != JSON_STRING || !json_string_plain(value, &id) || !id.len ||
-        id.len > MAX_ID) {
+    if (!get_id(p, "sid", &raw, &id)) {
         sio_client_violation(
             s->client, SIO_ERR_PROTOCOL,
             "the server gave no socket id: is it a Socket.IO 2 server?");
         return;
     }
-    s->id = mem_strndup(id.ptr, id.len);
-    if (!s->id) {
-        eio_client_abort(s->client->eio, SIO_ERR_NOMEM, "transport error",
-                         "out of memory");
+    if (keep_ids(s, p, id) < 0) {
+        sio_client_no_memory(s->client);
         return;
     }
     net_timer_stop(&s->timer);
+    s->asked = false;
     s->state = SIO_CLIENT_SOCKET_JOINED;
     s->n_refusals = 0;
     s->client->n_attempts = 0;
@@ -456,8 +524,9 @@ static void on_connected(struct sio_client_socket *s, const struct sio_packet *p
     if (s->ops->on_connect)
         s->ops->on_connect(s, s->user);
     if (s->state == SIO_CLIENT_SOCKET_JOINED)
-        send_held(s);
-    handle_early(s);
+        sio_client_send_held(s);
+    sio_client_retry_resume(s);
+    sio_client_handle_early(s);
 }
 
 void sio_client_socket_packet(struct sio_client_socket *s, const struct sio_packet *p,
@@ -471,7 +540,7 @@ void sio_client_socket_packet(struct sio_client_socket *s, const struct sio_pack
     case SIO_PACKET_EVENT:
     case SIO_PACKET_ACK:
     case SIO_PACKET_BINARY_EVENT:
-    case SIO_PACKET_BINARY_ACK: on_event_packet(s, p, text, attachments); break;
+    case SIO_PACKET_BINARY_ACK: sio_client_socket_event(s, p, text, attachments); break;
     }
 }
 
@@ -508,9 +577,10 @@ struct sio_client_socket *sio_client_socket(struct sio_client *c, const char *na
     s->client = c;
     s->ops = ops;
     s->user = user;
-    list_init(&s->handlers);
     list_init(&s->offline);
     list_init(&s->early);
+    sio_client_listen_init(s);
+    sio_client_retry_init(s);
     sio_acks_init(&s->acks);
     sio_replier_init(&s->replier, &replier_ops);
     net_timer_init(&s->timer, c->loop, on_timer, s);
@@ -526,49 +596,30 @@ void sio_client_socket_end(struct sio_client_socket *s)
     s->state = SIO_CLIENT_SOCKET_OUT;
     sio_replier_end(&s->replier);
     sio_acks_end(&s->acks);
+    sio_client_retry_end(s);
 }
 
 void sio_client_socket_free(struct sio_client_socket *s)
 {
-    struct handler *h;
-    struct held *held;
-
-    drop_early(s);
-    list_for_each (held, struct held, link, &s->offline)
-        free_held(s, held);
-    list_for_each (h, struct handler, link, &s->handlers) {
-        mem_free(h->event);
-        mem_free(h);
-    }
+    sio_client_drop_early(s);
+    sio_client_drop_held(s);
+    sio_client_listen_fini(s);
+    mem_free(s->pid);
+    mem_free(s->offset);
+    mem_free(s->auth);
     mem_free(s->id);
     mem_free(s->name);
     mem_free(s);
 }
 
-int sio_client_socket_on(struct sio_client_socket *s, const char *event,
-                         sio_client_event_cb cb, void *user)
-{
-    struct handler *h = find_handler(s, sio_str_from(event));
-
-    if (!h) {
-        h = mem_new(struct handler);
-        if (!h)
-            return SIO_ERR_NOMEM;
-        h->event = mem_strndup(event, strlen(event));
-        if (!h->event) {
-            mem_free(h);
-            return SIO_ERR_NOMEM;
-        }
-        list_append(&s->handlers, &h->link);
-    }
-    h->cb = cb;
-    h->user = user;
-    return SIO_OK;
-}
-
 bool sio_client_socket_connected(const struct sio_client_socket *s)
 {
     return s->state == SIO_CLIENT_SOCKET_JOINED;
+}
+
+bool sio_client_socket_recovered(const struct sio_client_socket *s)
+{
+    return s->recovered;
 }
 
 struct sio_str sio_client_socket_id(const struct sio_client_socket *s)

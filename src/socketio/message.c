@@ -279,6 +279,11 @@ void sio_message_set_volatile(struct sio_message *m)
     m->options.is_volatile = true;
 }
 
+bool sio_message_is_volatile(const struct sio_message *m)
+{
+    return m->options.is_volatile;
+}
+
 void sio_message_set_replace_key(struct sio_message *m, uint64_t key)
 {
     m->options.replace_key = key;

@@ -22,4 +22,7 @@ int sio_message_encode(struct sio_message *m, const struct sio_parser *parser,
                        enum sio_packet_type type, struct sio_str nsp, bool has_id,
                        uint64_t id, struct eio_msg **out);
 
+/* As sio_message_set_volatile left it. */
+bool sio_message_is_volatile(const struct sio_message *m);
+
 #endif
