@@ -153,6 +153,7 @@ struct eio_msg *eio_msg_new(const struct eio_part *parts, size_t n,
     if (opts) {
         w.msg->replace_key = opts->replace_key;
         w.msg->is_volatile = opts->is_volatile;
+        w.msg->no_compress = opts->no_compress;
     }
     for (size_t i = 0; i < n; i++)
         write_part(&w, &w.msg->parts[i], &parts[i]);
@@ -193,6 +194,7 @@ void eio_msg_unref(struct eio_msg *msg)
         sio_buf_unref(msg->slices[i].buf);
     for (uint32_t i = 0; i < msg->n_parts; i++)
         sio_buf_unref(msg->parts[i].base64);
+    eio_msg_packed_free(msg);
     mem_free(msg);
 }
 

@@ -28,14 +28,18 @@ struct eio_msg_part {
     struct sio_buf *base64; /* "b" + base64; NULL until asked for */
 };
 
+struct eio_msg_packed;
+
 struct eio_msg {
     uint32_t refs;
     uint32_t n_parts;
     uint32_t n_slices;
     bool is_volatile;
+    bool no_compress;
     uint64_t replace_key;
     size_t bytes;             /* of its frames */
     struct sio_slice *slices; /* of all parts, in order */
+    struct eio_msg_packed *packed; /* compressed frames, of each window that was asked for */
     struct eio_msg_part parts[];
 };
 
@@ -45,6 +49,22 @@ struct eio_msg {
  */
 const struct sio_slice *eio_msg_frames(const struct eio_msg *msg, uint32_t from,
                                        size_t *n);
+
+/* How to compress for WebSocket. */
+struct eio_msg_pack {
+    int level;
+    int bits;         /* of the window */
+    size_t min_bytes; /* smaller parts stay as they are */
+};
+
+/*
+ * The same frames, each part compressed on its own where that makes it smaller: made for
+ * the first receiver and kept for the others.  NULL: out of memory.
+ */
+const struct sio_slice *eio_msg_packed_frames(struct eio_msg *msg, uint32_t from,
+                                              const struct eio_msg_pack *how,
+                                              size_t *n);
+void eio_msg_packed_free(struct eio_msg *msg);
 
 /*
  * What stands inside the frame of a part: type and text, or the bytes.  For a

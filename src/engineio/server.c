@@ -479,7 +479,24 @@ static int check_options(const struct eio_server_options *o, struct sio_diag *di
         return sio_diag_set(diag, SIO_ERR_INVAL, "no transport is left");
     if (o->max_payload > UINT32_MAX)
         return sio_diag_set(diag, SIO_ERR_INVAL, "max_payload has to be below 4 GiB");
+    if (o->deflate.level < 0 || o->deflate.level > 9)
+        return sio_diag_set(diag, SIO_ERR_INVAL, "deflate.level has to be 1 to 9");
+    if (o->deflate.window_bits != 0 &&
+        (o->deflate.window_bits < 9 || o->deflate.window_bits > 15))
+        return sio_diag_set(diag, SIO_ERR_INVAL, "deflate.window_bits has to be 9 to 15");
     return SIO_OK;
+}
+
+static void fill_deflate(struct eio_sessions *table, const struct eio_deflate_options *o)
+{
+    table->deflate = o->enabled;
+    table->deflate_min_bytes = o->min_bytes ? o->min_bytes : 1024;
+    table->deflate_opts = (struct ws_deflate_options){
+        .server_no_context_takeover = o->server_no_context_takeover,
+        .client_no_context_takeover = o->client_no_context_takeover,
+        .level = (uint8_t)(o->level ? o->level : 1),
+        .window_bits = (uint8_t)(o->window_bits ? o->window_bits : 15),
+    };
 }
 
 static void fill_defaults(struct eio_server *server,
@@ -496,6 +513,7 @@ static void fill_defaults(struct eio_server *server,
     table->upgrade_timeout_ms = o->upgrade_timeout_ms ? o->upgrade_timeout_ms : 10000;
     table->max_payload = o->max_payload ? o->max_payload : 1000000;
     table->max_queue_bytes = o->max_queue_bytes ? o->max_queue_bytes : 4 << 20;
+    fill_deflate(table, &o->deflate);
     server->cors = (struct http_cors){
         .enabled = o->cors,
         .credentials = o->cors_credentials,

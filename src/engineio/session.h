@@ -15,6 +15,7 @@
 #include "engineio/packet.h"
 #include "engineio/queue.h"
 #include "engineio/transport.h"
+#include "http/ws_deflate.h"
 #include "net/loop.h"
 
 enum eio_state { EIO_OPENING, EIO_OPEN, EIO_CLOSING, EIO_CLOSED };
@@ -33,6 +34,9 @@ struct eio_sessions {
     uint32_t upgrade_timeout_ms;
     size_t max_payload;
     size_t max_queue_bytes;
+    bool deflate; /* agreed to where a WebSocket offers it */
+    size_t deflate_min_bytes;
+    struct ws_deflate_options deflate_opts;
     struct eio_server_stats stats;
     struct log_limit warned;
 

@@ -106,11 +106,38 @@ static const struct ws_ops ws_ops = {
     .on_close = on_close,
 };
 
+/* Answers the offers of r.  1: agreed to one; 0: none; SIO_ERR_PARSE, SIO_ERR_NOMEM. */
+static int agree_deflate(const struct eio_sessions *table, struct http_request *r,
+                         struct ws_deflate_params *p)
+{
+    struct sio_str offers = http_request_field(r, "Sec-WebSocket-Extensions");
+    struct wbuf answer;
+    int rv;
+
+    if (!table->deflate || !offers.ptr)
+        return 0;
+    wbuf_init(&answer, 256);
+    rv = ws_deflate_accept(offers, &table->deflate_opts, p, &answer);
+    if (rv == 1)
+        http_reply_field(r, "Sec-WebSocket-Extensions", wbuf_str(&answer));
+    wbuf_fini(&answer);
+    return rv;
+}
+
 struct eio_transport *eio_websocket_new(struct eio_session *s, struct http_request *r)
 {
     struct ws_options opts = {.max_message = s->table->max_payload};
-    struct websocket *w = mem_new(struct websocket);
+    struct ws_deflate_params deflate;
+    struct websocket *w;
+    int agreed = agree_deflate(s->table, r, &deflate);
 
+    if (agreed == SIO_ERR_PARSE) {
+        eio_refuse_upgrade(r, 400, "Sec-WebSocket-Extensions is not a list");
+        return NULL;
+    }
+    if (agreed == 1)
+        opts.deflate = &deflate;
+    w = agreed < 0 ? NULL : mem_new(struct websocket);
     if (!w) {
         http_reply_close(r);
         http_reply_error(r, 500, "Out of memory");
@@ -120,7 +147,7 @@ struct eio_transport *eio_websocket_new(struct eio_session *s, struct http_reque
     w->base.session = s;
     w->table = s->table;
     list_init(&w->lingering);
-    w->ws = ws_accept(r, NULL, &opts, &ws_ops, w);
+    w->ws = ws_accept(r, &opts, &ws_ops, w);
     if (!w->ws) {
         mem_free(w);
         return NULL;
@@ -147,17 +174,58 @@ static bool websocket_writable(const struct eio_transport *t)
     return !ws_full(const_websocket_of(t)->ws) && eio_queue_empty(&t->session->queue);
 }
 
-/* The path of a broadcast: a reference to each slice, and nothing else. */
-static int websocket_send(struct eio_transport *t, struct eio_msg *msg)
+/* Each part is compressed for this client alone: with its former messages in mind. */
+static int send_with_takeover(struct websocket *w, const struct eio_msg *msg,
+                              uint32_t from)
 {
-    struct ws *ws = websocket_of(t)->ws;
-    const struct sio_slice *frames;
+    struct sio_slice few[8];
+    struct sio_slice *body = few;
+    int rv = SIO_OK;
+
+    if (msg->n_slices > sizeof(few) / sizeof(few[0]))
+        body = mem_array(msg->n_slices, sizeof(*body));
+    if (!body)
+        return SIO_ERR_NOMEM;
+    for (uint32_t i = from; i < msg->n_parts && rv == SIO_OK; i++) {
+        size_t n = eio_msg_body(msg, i, body);
+        enum ws_opcode opcode = msg->parts[i].text ? WS_TEXT : WS_BINARY;
+        size_t len = 0;
+
+        for (size_t j = 0; j < n; j++)
+            len += body[j].len;
+        rv = len < w->table->deflate_min_bytes ? ws_send(w->ws, opcode, body, n)
+                                               : ws_send_deflated(w->ws, opcode, body, n);
+    }
+    if (body != few)
+        mem_free(body);
+    return rv;
+}
+
+/* The path of a broadcast: a reference to each slice, and nothing else. */
+static int send_frames(struct websocket *w, struct eio_msg *msg, uint32_t from)
+{
+    const struct ws_deflate_params *p = ws_deflated_how(w->ws);
+    const struct sio_slice *frames = NULL;
     size_t n;
 
-    if (ws_full(ws))
-        return SIO_ERR_AGAIN;
-    frames = eio_msg_frames(msg, 0, &n);
-    return ws_send_frames(ws, frames, n);
+    if (p && !msg->no_compress && msg->bytes >= w->table->deflate_min_bytes) {
+        const struct eio_msg_pack how = {p->level, p->out_bits,
+                                         w->table->deflate_min_bytes};
+
+        if (!p->out_no_takeover)
+            return send_with_takeover(w, msg, from);
+        frames = eio_msg_packed_frames(msg, from, &how, &n);
+    }
+    if (!frames)
+        frames = eio_msg_frames(msg, from, &n);
+    return ws_send_frames(w->ws, frames, n);
+}
+
+static int websocket_send(struct eio_transport *t, struct eio_msg *msg)
+{
+    struct websocket *w = websocket_of(t);
+
+    return ws_full(w->ws) ? SIO_ERR_AGAIN : send_frames(w, msg, 0);
 }
 
 /* Moves messages to the connection: until it is full, or all of them. */
@@ -168,9 +236,7 @@ static int move_queue(struct websocket *w, bool all)
     uint32_t part;
 
     while ((all || !ws_full(w->ws)) && (msg = eio_queue_front(q, &part))) {
-        size_t n;
-        const struct sio_slice *frames = eio_msg_frames(msg, part, &n);
-        int rv = ws_send_frames(w->ws, frames, n);
+        int rv = send_frames(w, msg, part);
 
         if (rv < 0)
             return rv;

@@ -53,7 +53,9 @@ int ws_frame_parse(const struct ws_frame_rules *rules, const uint8_t *p, size_t 
         return 0;
     f->fin = (p[0] & FIN) != 0;
     f->opcode = p[0] & 0x0f;
-    if ((p[0] & RSV) || !opcode_fits(rules, f->opcode))
+    f->packed = (p[0] & RSV) == WS_FRAME_PACKED && rules->may_pack &&
+                (f->opcode == WS_TEXT || f->opcode == WS_BINARY);
+    if (((p[0] & RSV) && !f->packed) || !opcode_fits(rules, f->opcode))
         return -WS_CLOSE_PROTOCOL;
     if (n == 1)
         return 0;

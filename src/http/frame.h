@@ -11,6 +11,7 @@
 #define WS_FRAME_HEAD_MAX 14  /* with a mask */
 #define WS_CONTROL_MAX    125 /* payload of a control frame (5.5) */
 #define WS_CONTINUATION   0
+#define WS_FRAME_PACKED   0x40 /* RSV1 of the first byte: compressed (RFC 7692, 6) */
 
 struct ws_frame {
     uint64_t len;    /* of the payload */
@@ -18,12 +19,14 @@ struct ws_frame {
     uint8_t opcode;
     bool fin;
     bool masked;
+    bool packed; /* the first frame of a compressed message */
 };
 
 /* What is known before the frame: who we are, and whether a message is unfinished. */
 struct ws_frame_rules {
     bool client;     /* we are the client: the peer must not mask; else it must */
     bool in_message; /* a fragmented message has begun */
+    bool may_pack;   /* permessage-deflate was agreed */
 };
 
 static inline bool ws_frame_is_control(const struct ws_frame *f)

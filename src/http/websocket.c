@@ -2,19 +2,17 @@
 
 #include "http/websocket.h"
 
-#include <stdio.h>
-
-#include "base/base64.h"
 #include "base/mem.h"
 #include "base/random.h"
-#include "base/str.h"
 #include "http/connection.h"
 #include "http/frame.h"
 #include "http/mask.h"
+#include "http/ws_handshake.h"
+#include "http/ws_message.h"
 #include "http/ws_reader.h"
 
-#define GUID             "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455, 1.3 */
 #define CLOSE_TIMEOUT_MS 5000 /* for the peer's close frame */
+#define MAX_FRAGMENTS    16384
 #define LINGER_MS        2000
 #define MAX_REASON       123
 #define N_SLICES         16
@@ -28,8 +26,9 @@ enum ws_state {
 /* What becomes of the payload of the present frame. */
 enum ws_payload {
     WS_PAYLOAD_NONE, /* between frames */
-    WS_PAYLOAD_FAST, /* a whole message: unmasked here */
-    WS_PAYLOAD_READER,
+    WS_PAYLOAD_FAST, /* a whole message as it is: unmasked where it lies */
+    WS_PAYLOAD_MESSAGE,
+    WS_PAYLOAD_CONTROL,
     WS_PAYLOAD_DROPPED,
 };
 
@@ -37,10 +36,13 @@ struct ws {
     struct net_conn *conn; /* NULL when ended */
     const struct ws_ops *ops;
     void *user;
-    struct ws_options opts;
-    struct ws_reader *reader; /* NULL unless needed */
-    struct sio_buf *rest;     /* what came behind the handshake */
-    struct net_task begin;    /* handles rest */
+    struct ws_message_limits limits;
+    uint32_t close_timeout_ms;
+    struct ws_deflate *deflate; /* NULL: not agreed */
+    struct ws_message *message; /* in the making, or NULL */
+    struct ws_reader *reader;   /* of the present control frame, or NULL */
+    struct sio_buf *rest;       /* what came behind the handshake */
+    struct net_task begin;      /* handles rest */
     struct net_task reap;
 
     enum ws_state state;
@@ -55,51 +57,14 @@ struct ws {
     uint8_t head[WS_FRAME_HEAD_MAX]; /* of a header cut by the end of the input */
 };
 
-int ws_accept_key(struct sio_str key, char out[29])
-{
-    char text[64];
-    uint8_t digest[20];
-    int rv;
-
-    if (key.len + sizeof(GUID) > sizeof(text))
-        return SIO_ERR_INVAL;
-    memcpy(text, key.ptr, key.len);
-    memcpy(text + key.len, GUID, sizeof(GUID) - 1);
-    rv = net_sha1(text, key.len + sizeof(GUID) - 1, digest);
-    if (rv < 0)
-        return rv;
-    base64_encode(digest, sizeof(digest), out);
-    out[28] = '\0';
-    return SIO_OK;
-}
-
-const char *ws_handshake_check(const struct http_request *r, int *status)
-{
-    struct sio_str key = http_request_field(r, "Sec-WebSocket-Key");
-    uint8_t nonce[18];
-    size_t len;
-
-    *status = 400;
-    if (http_request_method(r) != HTTP_GET)
-        return "Method is not GET";
-    if (!http_request_wants_upgrade(r, "websocket"))
-        return "No WebSocket upgrade";
-    if (!str_eq_cstr(http_request_field(r, "Sec-WebSocket-Version"), "13")) {
-        *status = 426;
-        return "WebSocket version is not 13";
-    }
-    if (key.len != 24 || base64_decode(key.ptr, key.len, nonce, &len) != SIO_OK ||
-        len != 16)
-        return "Sec-WebSocket-Key is not 16 bytes in base64";
-    return NULL;
-}
-
 static void on_reap(struct net_task *task)
 {
     struct ws *ws = container_of(task, struct ws, reap);
 
     list_remove(&ws->begin.link);
     ws_reader_free(ws->reader);
+    ws_message_free(ws->message);
+    ws_deflate_free(ws->deflate);
     sio_buf_unref(ws->buf);
     sio_buf_unref(ws->rest);
     mem_free(ws);
@@ -211,6 +176,54 @@ int ws_send(struct ws *ws, enum ws_opcode opcode, const struct sio_slice *slices
                       : send_plain(ws, opcode, slices, n, total);
 }
 
+/* The frame of a compressed message, which has room for a header. */
+static int send_packed(struct ws *ws, enum ws_opcode opcode, struct sio_buf *b)
+{
+    uint8_t *payload = sio_buf_data(b) + WS_FRAME_HEAD_MAX;
+    size_t len = sio_buf_len(b) - WS_FRAME_HEAD_MAX;
+    uint8_t head[WS_FRAME_HEAD_MAX];
+    size_t head_len = ws_frame_head(head, opcode, len);
+    struct sio_slice frame;
+
+    head[0] |= WS_FRAME_PACKED;
+    if (ws->client) {
+        uint8_t *mask = head + head_len;
+
+        head[1] |= 0x80;
+        random_pool_take(net_loop_random(net_conn_loop(ws->conn)), mask, 4);
+        ws_mask(payload, payload, len, mask, 0);
+        head_len += 4;
+    }
+    memcpy(payload - head_len, head, head_len);
+    frame = (struct sio_slice){b, payload - head_len, head_len + len};
+    return net_conn_send(ws->conn, &frame, 1);
+}
+
+int ws_send_deflated(struct ws *ws, enum ws_opcode opcode,
+                     const struct sio_slice *slices, size_t n)
+{
+    struct sio_buf *frame;
+    int rv;
+
+    if (ws->state != WS_OPEN)
+        return SIO_ERR_CLOSED;
+    if (!ws->deflate || ws_deflate_params(ws->deflate)->out_bits == 0)
+        return ws_send(ws, opcode, slices, n);
+    rv = ws_deflate_pack(ws->deflate, slices, n, &frame);
+    if (rv == SIO_ERR_TOO_BIG)
+        return ws_send(ws, opcode, slices, n);
+    if (rv < 0)
+        return rv;
+    rv = send_packed(ws, opcode, frame);
+    sio_buf_unref(frame);
+    return rv;
+}
+
+const struct ws_deflate_params *ws_deflated_how(const struct ws *ws)
+{
+    return ws->deflate ? ws_deflate_params(ws->deflate) : NULL;
+}
+
 int ws_send_frames(struct ws *ws, const struct sio_slice *slices, size_t n)
 {
     if (ws->state != WS_OPEN)
@@ -258,25 +271,37 @@ static void end_fast(struct ws *ws, const uint8_t *bytes)
     sio_buf_unref(buf);
 }
 
-static void end_reader(struct ws *ws)
+static void end_message(struct ws *ws)
 {
-    const struct ws_frame *f = &ws->frame;
+    struct ws_message *m = ws->message;
+    struct sio_buf *bytes;
+    bool text;
+    int code;
 
-    if (f->fin && !ws_frame_is_control(f)) {
-        bool text;
-        struct sio_buf *message = ws_reader_take(ws->reader, &text);
+    if (!ws->frame.fin)
+        return;
+    code = ws_message_end(m);
+    bytes = code == 0 ? ws_message_take(m, &text) : NULL;
+    ws->message = NULL;
+    ws_message_free(m);
+    if (bytes)
+        deliver(ws, text, sio_slice_of(bytes));
+    else
+        fail(ws, code != 0 ? code : WS_CLOSE_INTERNAL);
+    sio_buf_unref(bytes);
+}
 
-        if (!message) {
-            fail(ws, WS_CLOSE_INTERNAL);
-            return;
-        }
-        deliver(ws, text, sio_slice_of(message));
-        sio_buf_unref(message);
-    }
-    if (ws->state != WS_ENDED && !ws_reader_in_message(ws->reader)) {
-        ws_reader_free(ws->reader);
-        ws->reader = NULL;
-    }
+static void end_control(struct ws *ws)
+{
+    struct ws_reader *r = ws->reader;
+    int rv = ws_reader_end(r);
+
+    ws->reader = NULL;
+    ws_reader_free(r);
+    if (rv > 0)
+        finish(ws, rv);
+    else if (rv < 0)
+        fail(ws, WS_CLOSE_INTERNAL);
 }
 
 static void end_frame(struct ws *ws, const uint8_t *bytes)
@@ -286,27 +311,14 @@ static void end_frame(struct ws *ws, const uint8_t *bytes)
     ws->payload = WS_PAYLOAD_NONE;
     switch (payload) {
     case WS_PAYLOAD_FAST: end_fast(ws, bytes); break;
-    case WS_PAYLOAD_READER: end_reader(ws); break;
+    case WS_PAYLOAD_MESSAGE: end_message(ws); break;
+    case WS_PAYLOAD_CONTROL: end_control(ws); break;
     case WS_PAYLOAD_DROPPED: /* the peer's answer to our close frame ends the handshake */
         if (ws->frame.opcode == WS_CLOSE)
             finish(ws, ws->close_code);
         break;
     case WS_PAYLOAD_NONE: break;
     }
-}
-
-/* What the reader returned.  False: the connection has ended. */
-static bool take_verdict(struct ws *ws, int rv)
-{
-    if (rv == 0)
-        return true;
-    if (rv > 0)
-        finish(ws, rv);
-    else if (rv <= -WS_CLOSE_NORMAL)
-        fail(ws, -rv);
-    else
-        fail(ws, WS_CLOSE_INTERNAL);
-    return false;
 }
 
 static int reader_send(const uint8_t *p, size_t len, void *user)
@@ -316,15 +328,32 @@ static int reader_send(const uint8_t *p, size_t len, void *user)
     return net_conn_send_bytes(ws->conn, p, len);
 }
 
-static bool begin_reader(struct ws *ws, const uint8_t *head, size_t head_len)
+/* These return 0 or the code to close with. */
+static int begin_control(struct ws *ws, const uint8_t *head, size_t head_len)
 {
-    if (!ws->reader)
-        ws->reader = ws_reader_new(ws->client, &ws->opts, reader_send, ws);
-    if (!ws->reader) {
-        fail(ws, WS_CLOSE_INTERNAL);
-        return false;
+    ws->reader =
+        ws_reader_new(ws->client, &ws->frame, head, head_len, reader_send, ws);
+    return ws->reader ? 0 : WS_CLOSE_INTERNAL;
+}
+
+static int begin_message(struct ws *ws)
+{
+    if (!ws->message)
+        ws->message = ws_message_new(&ws->frame, &ws->limits, ws->deflate);
+    return ws->message ? ws_message_begin(ws->message, &ws->frame) : WS_CLOSE_INTERNAL;
+}
+
+static int begin_payload(struct ws *ws, const uint8_t *head, size_t head_len)
+{
+    switch (ws->payload) {
+    case WS_PAYLOAD_FAST:
+        return ws->frame.len > ws->limits.max_bytes ? WS_CLOSE_TOO_BIG : 0;
+    case WS_PAYLOAD_MESSAGE: return begin_message(ws);
+    case WS_PAYLOAD_CONTROL: return begin_control(ws, head, head_len);
+    case WS_PAYLOAD_DROPPED:
+    case WS_PAYLOAD_NONE: break;
     }
-    return take_verdict(ws, ws_reader_begin(ws->reader, &ws->frame, head, head_len));
+    return 0;
 }
 
 /*
@@ -339,31 +368,32 @@ static enum ws_payload judge_frame(const struct ws *ws)
         return WS_PAYLOAD_DROPPED;
     if (f->opcode == WS_PONG || (f->opcode == WS_PING && net_conn_full(ws->conn)))
         return WS_PAYLOAD_DROPPED;
-    if (ws_frame_is_control(f) || !f->fin || f->opcode == WS_CONTINUATION)
-        return WS_PAYLOAD_READER;
+    if (ws_frame_is_control(f))
+        return WS_PAYLOAD_CONTROL;
+    if (!f->fin || f->opcode == WS_CONTINUATION || f->packed)
+        return WS_PAYLOAD_MESSAGE;
     return WS_PAYLOAD_FAST;
 }
 
 /* The header is complete; it lies at head. */
 static void begin_frame(struct ws *ws, const uint8_t *head, size_t head_len)
 {
+    int code;
+
     ws->got = 0;
     ws->utf8 = (struct utf8){0};
     ws->payload = judge_frame(ws);
-    if (ws->payload == WS_PAYLOAD_FAST && ws->frame.len > ws->opts.max_message) {
-        fail(ws, WS_CLOSE_TOO_BIG);
-        return;
-    }
-    if (ws->payload == WS_PAYLOAD_READER && !begin_reader(ws, head, head_len))
-        return;
-    if (ws->frame.len == 0)
+    code = begin_payload(ws, head, head_len);
+    if (code != 0)
+        fail(ws, code);
+    else if (ws->frame.len == 0)
         end_frame(ws, head);
 }
 
 /* Both return how many bytes they took. */
 static size_t take_head(struct ws *ws, const uint8_t *p, size_t len)
 {
-    const struct ws_frame_rules rules = {ws->client, ws_reader_in_message(ws->reader)};
+    const struct ws_frame_rules rules = {ws->client, ws->message, ws->deflate};
     const uint8_t *head = p;
     size_t had = ws->head_len;
     size_t n = len;
@@ -419,20 +449,31 @@ static void take_fast(struct ws *ws, uint8_t *p, size_t len)
         end_frame(ws, ws->buf ? sio_buf_data(ws->buf) : p);
 }
 
+/* A piece of a payload that is not a fast one's. */
+static bool take_piece(struct ws *ws, uint8_t *p, size_t len)
+{
+    int code = 0;
+
+    if (ws->payload == WS_PAYLOAD_CONTROL) {
+        ws_reader_feed(ws->reader, p, len);
+    } else if (ws->payload == WS_PAYLOAD_MESSAGE) {
+        ws_mask(p, p, len, ws->frame.mask, ws->got);
+        code = ws_message_feed(ws->message, p, len);
+    }
+    ws->got += len;
+    if (code != 0)
+        fail(ws, code);
+    return code == 0;
+}
+
 static size_t take_payload(struct ws *ws, uint8_t *p, size_t len)
 {
     uint64_t left = ws->frame.len - ws->got;
     size_t n = len < left ? len : (size_t)left;
 
-    if (ws->payload == WS_PAYLOAD_FAST) {
+    if (ws->payload == WS_PAYLOAD_FAST)
         take_fast(ws, p, n);
-        return n;
-    }
-    ws->got += n;
-    if (ws->payload == WS_PAYLOAD_READER &&
-        !take_verdict(ws, ws_reader_feed(ws->reader, p, n)))
-        return n;
-    if (n == left)
+    else if (take_piece(ws, p, n) && n == left)
         end_frame(ws, p);
     return n;
 }
@@ -502,17 +543,24 @@ static struct ws *new_ws(struct net_conn *conn, bool client, struct sio_str rest
 {
     struct ws *ws = mem_new(struct ws);
 
-    if (ws && rest.len > 0)
+    if (!ws)
+        return NULL;
+    if (rest.len > 0)
         ws->rest = sio_buf_copy(rest.ptr, rest.len);
-    if (!ws || (rest.len > 0 && !ws->rest)) {
+    if (opts->deflate)
+        ws->deflate = ws_deflate_new(opts->deflate);
+    if ((rest.len > 0 && !ws->rest) || (opts->deflate && !ws->deflate)) {
+        ws_deflate_free(ws->deflate);
+        sio_buf_unref(ws->rest);
         mem_free(ws);
         return NULL;
     }
     ws->conn = conn;
     ws->client = client;
-    ws->opts = *opts;
-    if (ws->opts.close_timeout_ms == 0)
-        ws->opts.close_timeout_ms = CLOSE_TIMEOUT_MS;
+    ws->limits.max_bytes = opts->max_message;
+    ws->limits.max_fragments = opts->max_fragments ? opts->max_fragments : MAX_FRAGMENTS;
+    ws->close_timeout_ms =
+        opts->close_timeout_ms ? opts->close_timeout_ms : CLOSE_TIMEOUT_MS;
     ws->ops = ops;
     ws->user = user;
     ws->begin.run = on_begin;
@@ -525,37 +573,10 @@ static struct ws *new_ws(struct net_conn *conn, bool client, struct sio_str rest
     return ws;
 }
 
-static int send_accept(struct http_request *r, const char *extra_fields)
+struct ws *ws_accept(struct http_request *r, const struct ws_options *opts,
+                     const struct ws_ops *ops, void *user)
 {
-    char key[29];
-    struct wbuf w;
-    struct sio_str text;
-    int rv = ws_accept_key(http_request_field(r, "Sec-WebSocket-Key"), key);
-
-    if (rv < 0)
-        return rv;
-    wbuf_init(&w, 16 * 1024);
-    wbuf_add_str(&w, SIO_STR("HTTP/1.1 101 Switching Protocols\r\n"
-                             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-                             "Sec-WebSocket-Accept: "));
-    wbuf_add_cstr(&w, key);
-    wbuf_add_str(&w, SIO_STR("\r\n"));
-    if (extra_fields)
-        wbuf_add_cstr(&w, extra_fields);
-    wbuf_add_str(&w, SIO_STR("\r\n"));
-    text = wbuf_str(&w);
-    rv = w.error;
-    if (rv == SIO_OK)
-        rv = net_conn_send_bytes(http_request_conn(r), text.ptr, text.len);
-    wbuf_fini(&w);
-    return rv;
-}
-
-struct ws *ws_accept(struct http_request *r, const char *extra_fields,
-                     const struct ws_options *opts, const struct ws_ops *ops,
-                     void *user)
-{
-    int rv = send_accept(r, extra_fields);
+    int rv = ws_handshake_answer(r);
     struct sio_str rest;
     struct net_conn *conn = http_request_take_conn(r, &rest);
     struct ws *ws = rv < 0 ? NULL : new_ws(conn, false, rest, opts, ops, user);
@@ -597,7 +618,7 @@ void ws_close(struct ws *ws, int code, const char *reason)
         return;
     send_close(ws, code, reason);
     ws->state = WS_CLOSING;
-    if (net_conn_deadline(ws->conn, ws->opts.close_timeout_ms) < 0)
+    if (net_conn_deadline(ws->conn, ws->close_timeout_ms) < 0)
         finish(ws, code);
 }
 

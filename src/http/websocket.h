@@ -1,9 +1,9 @@
 /*
  * http/websocket.h - WebSocket (RFC 6455) on a connection, both roles
  *
- * Unfragmented data frames take a path of our own that unmasks and checks UTF-8
- * in words; wslay reads control frames, fragments and close, on a context that
- * exists only while it is needed, so that an idle connection costs no read buffer.
+ * A whole data frame is unmasked, and checked for UTF-8, where it lies, in words.  What
+ * fragments and compressed messages (RFC 7692) need, and wslay, which reads control frames,
+ * exists only meanwhile, so that an idle connection costs no buffer.
  */
 #ifndef HTTP_WEBSOCKET_H
 #define HTTP_WEBSOCKET_H
@@ -37,10 +37,13 @@ struct ws_ops {
     void (*on_close)(struct ws *ws, int code, void *user);
 };
 
+struct ws_deflate_params; /* http/ws_deflate.h */
+
 struct ws_options {
     size_t max_message;        /* bytes; above: 1009, decided on the announced length */
     uint32_t max_fragments;    /* of one message; 0: 16384; above: 1008 */
     uint32_t close_timeout_ms; /* for the peer's answer to our close frame; 0: 5 s */
+    const struct ws_deflate_params *deflate; /* agreed; copied.  NULL: none */
 };
 
 /*
@@ -50,13 +53,12 @@ struct ws_options {
 const char *ws_handshake_check(const struct http_request *r, int *status);
 
 /*
- * Server: answers 101 (with extra fields "Name: value\r\n..." or NULL) and takes the
+ * Server: answers 101, with the fields that http_reply_field has added, and takes the
  * connection.  NULL: out of memory; the connection is gone and r is dead either way.
  * The bytes behind the head are handled before the loop waits again, never in this call.
  */
-struct ws *ws_accept(struct http_request *r, const char *extra_fields,
-                     const struct ws_options *opts, const struct ws_ops *ops,
-                     void *user);
+struct ws *ws_accept(struct http_request *r, const struct ws_options *opts,
+                     const struct ws_ops *ops, void *user);
 
 /* Server: the same on a connection whose handshake others have made; rest as for a client. */
 struct ws *ws_server_new(struct net_conn *c, struct sio_str rest,
@@ -81,6 +83,13 @@ int ws_send_frames(struct ws *ws, const struct sio_slice *slices, size_t n);
 /* Queues one message; a client masks a copy. */
 int ws_send(struct ws *ws, enum ws_opcode opcode, const struct sio_slice *slices,
             size_t n);
+
+/* The same, compressed where that was agreed and makes it smaller. */
+int ws_send_deflated(struct ws *ws, enum ws_opcode opcode,
+                     const struct sio_slice *slices, size_t n);
+
+/* What was agreed about compression, borrowed; NULL: none. */
+const struct ws_deflate_params *ws_deflated_how(const struct ws *ws);
 
 bool ws_full(const struct ws *ws);
 size_t ws_pending(const struct ws *ws);

@@ -4,31 +4,23 @@
 
 #include <wslay/wslay.h>
 
-#include "base/buf.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "base/utf8.h"
 #include "http/mask.h"
-
-#define DEFAULT_FRAGMENTS 16384
 
 struct ws_reader {
     wslay_event_context_ptr wslay;
-    const struct ws_options *opts;
     ws_reader_send_cb send;
     void *user;
-    const uint8_t *in; /* of the present frame, not yet read by wslay */
+    const uint8_t *in; /* not yet read by wslay */
     size_t in_len;
-    struct wbuf message;
-    uint64_t announced; /* bytes of the message's frames so far */
-    uint32_t n_fragments;
-    bool in_message;
-    bool text;
     bool closed; /* by a good close frame */
     int error;
-    struct ws_frame frame; /* the present one */
+    struct ws_frame frame;
     uint8_t head_len;
-    uint8_t n_held; /* of a control frame, until it is whole */
+    uint8_t n_held;
     uint8_t held[WS_FRAME_HEAD_MAX + WS_CONTROL_MAX];
 };
 
@@ -72,16 +64,6 @@ static int on_mask(wslay_event_context_ptr wslay, uint8_t *buf, size_t len, void
     return 0;
 }
 
-static void on_chunk(wslay_event_context_ptr wslay,
-                     const struct wslay_event_on_frame_recv_chunk_arg *arg, void *user)
-{
-    struct ws_reader *r = user;
-
-    (void)wslay;
-    if (!ws_frame_is_control(&r->frame))
-        wbuf_add(&r->message, arg->data, arg->data_length);
-}
-
 static void on_msg(wslay_event_context_ptr wslay,
                    const struct wslay_event_on_msg_recv_arg *arg, void *user)
 {
@@ -96,11 +78,11 @@ static const struct wslay_event_callbacks callbacks = {
     .recv_callback = on_recv,
     .send_callback = on_send,
     .genmask_callback = on_mask,
-    .on_frame_recv_chunk_callback = on_chunk,
     .on_msg_recv_callback = on_msg,
 };
 
-struct ws_reader *ws_reader_new(bool client, const struct ws_options *opts,
+struct ws_reader *ws_reader_new(bool client, const struct ws_frame *f,
+                                const uint8_t *head, size_t head_len,
                                 ws_reader_send_cb send, void *user)
 {
     struct ws_reader *r = mem_new(struct ws_reader);
@@ -115,12 +97,11 @@ struct ws_reader *ws_reader_new(bool client, const struct ws_options *opts,
         return NULL;
     }
     wslay_event_config_set_no_buffering(r->wslay, 1);
-    /* Ours counts the message, and is no limit for control frames. */
-    wslay_event_config_set_max_recv_msg_length(r->wslay, UINT64_MAX >> 1);
-    r->opts = opts;
     r->send = send;
     r->user = user;
-    wbuf_init(&r->message, opts->max_message);
+    r->frame = *f;
+    r->head_len = (uint8_t)head_len;
+    ws_reader_feed(r, head, head_len);
     return r;
 }
 
@@ -129,31 +110,7 @@ void ws_reader_free(struct ws_reader *r)
     if (!r)
         return;
     wslay_event_context_free(r->wslay);
-    wbuf_fini(&r->message);
     mem_free(r);
-}
-
-bool ws_reader_in_message(const struct ws_reader *r)
-{
-    return r && r->in_message;
-}
-
-/* Counts a data frame.  0, or the code to close with. */
-static int count_fragment(struct ws_reader *r)
-{
-    const struct ws_frame *f = &r->frame;
-    uint32_t max = r->opts->max_fragments ? r->opts->max_fragments : DEFAULT_FRAGMENTS;
-
-    if (f->opcode != WS_CONTINUATION) {
-        r->text = f->opcode == WS_TEXT;
-        r->announced = 0;
-        r->n_fragments = 0;
-    }
-    r->in_message = true;
-    if (f->len > r->opts->max_message - r->announced)
-        return WS_CLOSE_TOO_BIG;
-    r->announced += f->len;
-    return ++r->n_fragments > max ? WS_CLOSE_POLICY : 0;
 }
 
 static int answer(struct ws_reader *r)
@@ -164,7 +121,7 @@ static int answer(struct ws_reader *r)
         rv = wslay_event_send(r->wslay);
     if (r->error < 0)
         return r->error;
-    if (rv != 0 || r->message.error)
+    if (rv != 0)
         return SIO_ERR_NOMEM; /* nothing else is left: limits were checked before */
     if (!wslay_event_get_close_sent(r->wslay))
         return 0;
@@ -173,10 +130,10 @@ static int answer(struct ws_reader *r)
                : wslay_event_get_status_code_sent(r->wslay);
 }
 
-static int show(struct ws_reader *r, const uint8_t *p, size_t len)
+static int show(struct ws_reader *r)
 {
-    r->in = p;
-    r->in_len = len;
+    r->in = r->held;
+    r->in_len = r->n_held;
     if (wslay_event_recv(r->wslay) != 0 && r->error == SIO_OK)
         r->error = SIO_ERR_NOMEM;
     return answer(r);
@@ -192,38 +149,19 @@ static int show_close(struct ws_reader *r)
     ws_mask(payload, r->held + r->head_len, len, r->frame.mask, 0);
     code = len >= 2 ? (unsigned)payload[0] << 8 | payload[1] : 0;
     if (code < 1012 || code > 1014 || !utf8_check(payload + 2, len - 2))
-        return show(r, r->held, r->n_held);
+        return show(r);
     if (wslay_event_queue_close(r->wslay, (uint16_t)code, payload + 2, len - 2) != 0)
         return SIO_ERR_NOMEM;
     return answer(r);
 }
 
-int ws_reader_begin(struct ws_reader *r, const struct ws_frame *f, const uint8_t *head,
-                    size_t head_len)
+void ws_reader_feed(struct ws_reader *r, const uint8_t *p, size_t len)
 {
-    int code;
-
-    r->frame = *f;
-    r->head_len = (uint8_t)head_len;
-    r->n_held = 0;
-    code = ws_frame_is_control(f) ? 0 : count_fragment(r);
-    return code != 0 ? -code : ws_reader_feed(r, head, head_len);
-}
-
-int ws_reader_feed(struct ws_reader *r, const uint8_t *p, size_t len)
-{
-    if (!ws_frame_is_control(&r->frame))
-        return show(r, p, len);
     memcpy(r->held + r->n_held, p, len);
     r->n_held += (uint8_t)len;
-    if (r->n_held < r->head_len + r->frame.len)
-        return 0;
-    return r->frame.opcode == WS_CLOSE ? show_close(r) : show(r, r->held, r->n_held);
 }
 
-struct sio_buf *ws_reader_take(struct ws_reader *r, bool *text)
+int ws_reader_end(struct ws_reader *r)
 {
-    r->in_message = false;
-    *text = r->text;
-    return wbuf_take(&r->message);
+    return r->frame.opcode == WS_CLOSE ? show_close(r) : show(r);
 }

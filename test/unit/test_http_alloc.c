@@ -83,7 +83,7 @@ static void on_upgrade(struct http_request *r, void *user)
 {
     struct fixture *f = user;
 
-    if (ws_accept(r, NULL, &ws_options, &ws_ops, f))
+    if (ws_accept(r, &ws_options, &ws_ops, f))
         f->n_open++;
 }
 

@@ -95,7 +95,8 @@ static void on_request(struct http_request *r, void *user)
         return;
     }
     f->ended = false;
-    f->ws = ws_accept(r, "X-Extra: yes\r\n", &options, &echo_ops, f);
+    http_reply_field(r, "X-Extra", SIO_STR("yes"));
+    f->ws = ws_accept(r, &options, &echo_ops, f);
     assert_non_null(f->ws);
 }
 
