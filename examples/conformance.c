@@ -779,6 +779,8 @@ enum {
     OPT_CONNECT_TIMEOUT,
     OPT_UPGRADE_TIMEOUT,
     OPT_RAW_ENGINE,
+    OPT_DEFLATE,
+    OPT_DEFLATE_ALONE,
     OPT_TLS_CERT,
     OPT_TLS_KEY,
     OPT_HELP,
@@ -793,6 +795,8 @@ static const struct option long_options[] = {
     {"connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT},
     {"upgrade-timeout", required_argument, NULL, OPT_UPGRADE_TIMEOUT},
     {"raw-engine", no_argument, NULL, OPT_RAW_ENGINE},
+    {"deflate", no_argument, NULL, OPT_DEFLATE},
+    {"deflate-alone", no_argument, NULL, OPT_DEFLATE_ALONE},
     {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
     {"tls-key", required_argument, NULL, OPT_TLS_KEY},
     {"help", no_argument, NULL, OPT_HELP},
@@ -811,6 +815,8 @@ static void usage(FILE *f)
           "  --connect-timeout N   45000\n"
           "  --upgrade-timeout N   10000\n"
           "  --raw-engine          echo Engine.IO messages, no Socket.IO\n"
+          "  --deflate             compress on WebSocket what a client offers to\n"
+          "  --deflate-alone       the same, each message on its own\n"
           "  --tls-cert FILE --tls-key FILE\n",
           f);
 }
@@ -851,6 +857,14 @@ static void take_option(struct options *o, int opt, const char *name)
         engine->upgrade_timeout_ms = number(name, optarg, INT32_MAX);
         break;
     case OPT_RAW_ENGINE: o->raw = true; break;
+    case OPT_DEFLATE_ALONE:
+        engine->deflate.server_no_context_takeover = true;
+        engine->deflate.client_no_context_takeover = true;
+        /* fall through */
+    case OPT_DEFLATE:
+        engine->deflate.enabled = true;
+        engine->deflate.min_bytes = 1; /* for tests: all of them */
+        break;
     case OPT_TLS_CERT: o->listen.tls_cert_file = optarg; break;
     case OPT_TLS_KEY: o->listen.tls_key_file = optarg; break;
     case OPT_HELP: usage(stdout); exit(0);

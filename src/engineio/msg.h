@@ -39,7 +39,8 @@ struct eio_msg {
     uint64_t replace_key;
     size_t bytes;             /* of its frames */
     struct sio_slice *slices; /* of all parts, in order */
-    struct eio_msg_packed *packed; /* compressed frames, of each window that was asked for */
+    struct eio_msg_packed
+        *packed; /* compressed frames, of each window that was asked for */
     struct eio_msg_part parts[];
 };
 

@@ -71,8 +71,8 @@ static void fill(struct eio_msg_packed *packed, const struct eio_msg *msg,
 static struct eio_msg_packed *make(struct eio_msg *msg, const struct eio_msg_pack *how)
 {
     size_t slices_bytes = msg->n_slices * sizeof(struct sio_slice);
-    struct eio_msg_packed *packed = mem_alloc(sizeof(*packed) + slices_bytes +
-                                              msg->n_parts * sizeof(uint32_t));
+    struct eio_msg_packed *packed =
+        mem_alloc(sizeof(*packed) + slices_bytes + msg->n_parts * sizeof(uint32_t));
 
     if (!packed)
         return NULL;
@@ -85,8 +85,7 @@ static struct eio_msg_packed *make(struct eio_msg *msg, const struct eio_msg_pac
 }
 
 const struct sio_slice *eio_msg_packed_frames(struct eio_msg *msg, uint32_t from,
-                                              const struct eio_msg_pack *how,
-                                              size_t *n)
+                                              const struct eio_msg_pack *how, size_t *n)
 {
     struct eio_msg_packed *packed = msg->packed;
 

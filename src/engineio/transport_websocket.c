@@ -193,8 +193,9 @@ static int send_with_takeover(struct websocket *w, const struct eio_msg *msg,
 
         for (size_t j = 0; j < n; j++)
             len += body[j].len;
-        rv = len < w->table->deflate_min_bytes ? ws_send(w->ws, opcode, body, n)
-                                               : ws_send_deflated(w->ws, opcode, body, n);
+        rv = len < w->table->deflate_min_bytes
+                 ? ws_send(w->ws, opcode, body, n)
+                 : ws_send_deflated(w->ws, opcode, body, n);
     }
     if (body != few)
         mem_free(body);

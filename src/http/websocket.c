@@ -331,8 +331,7 @@ static int reader_send(const uint8_t *p, size_t len, void *user)
 /* These return 0 or the code to close with. */
 static int begin_control(struct ws *ws, const uint8_t *head, size_t head_len)
 {
-    ws->reader =
-        ws_reader_new(ws->client, &ws->frame, head, head_len, reader_send, ws);
+    ws->reader = ws_reader_new(ws->client, &ws->frame, head, head_len, reader_send, ws);
     return ws->reader ? 0 : WS_CLOSE_INTERNAL;
 }
 
@@ -558,7 +557,8 @@ static struct ws *new_ws(struct net_conn *conn, bool client, struct sio_str rest
     ws->conn = conn;
     ws->client = client;
     ws->limits.max_bytes = opts->max_message;
-    ws->limits.max_fragments = opts->max_fragments ? opts->max_fragments : MAX_FRAGMENTS;
+    ws->limits.max_fragments =
+        opts->max_fragments ? opts->max_fragments : MAX_FRAGMENTS;
     ws->close_timeout_ms =
         opts->close_timeout_ms ? opts->close_timeout_ms : CLOSE_TIMEOUT_MS;
     ws->ops = ops;

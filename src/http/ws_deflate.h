@@ -14,8 +14,9 @@
 
 /* What was agreed, from the view of this side. */
 struct ws_deflate_params {
-    uint8_t out_bits; /* window of what we send, 9 to 15; 0: we send nothing compressed */
-    uint8_t in_bits;  /* of what we receive, 8 to 15 */
+    uint8_t
+        out_bits; /* window of what we send, 9 to 15; 0: we send nothing compressed */
+    uint8_t in_bits; /* of what we receive, 8 to 15 */
     uint8_t level;
     bool out_no_takeover;
     bool in_no_takeover;

@@ -58,7 +58,8 @@ static int judge(struct ws_message *m, int rv, size_t from)
     switch (rv) {
     case SIO_OK: break;
     case SIO_ERR_TOO_BIG: return WS_CLOSE_TOO_BIG;
-    case SIO_ERR_PARSE: return WS_CLOSE_UTF8; /* "inconsistent data" (RFC 6455, 7.4.1) */
+    case SIO_ERR_PARSE:
+        return WS_CLOSE_UTF8; /* "inconsistent data" (RFC 6455, 7.4.1) */
     default: return WS_CLOSE_INTERNAL;
     }
     if (m->text && !utf8_feed(&m->utf8, all.ptr + from, all.len - from))
