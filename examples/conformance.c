@@ -781,6 +781,8 @@ enum {
     OPT_RAW_ENGINE,
     OPT_DEFLATE,
     OPT_DEFLATE_ALONE,
+    OPT_ALLOW_EIO3,
+    OPT_JSONP,
     OPT_TLS_CERT,
     OPT_TLS_KEY,
     OPT_HELP,
@@ -797,6 +799,8 @@ static const struct option long_options[] = {
     {"raw-engine", no_argument, NULL, OPT_RAW_ENGINE},
     {"deflate", no_argument, NULL, OPT_DEFLATE},
     {"deflate-alone", no_argument, NULL, OPT_DEFLATE_ALONE},
+    {"allow-eio3", no_argument, NULL, OPT_ALLOW_EIO3},
+    {"jsonp", no_argument, NULL, OPT_JSONP},
     {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
     {"tls-key", required_argument, NULL, OPT_TLS_KEY},
     {"help", no_argument, NULL, OPT_HELP},
@@ -817,6 +821,8 @@ static void usage(FILE *f)
           "  --raw-engine          echo Engine.IO messages, no Socket.IO\n"
           "  --deflate             compress on WebSocket what a client offers to\n"
           "  --deflate-alone       the same, each message on its own\n"
+          "  --allow-eio3          clients of Socket.IO 2, too\n"
+          "  --jsonp               polling by scripts, too\n"
           "  --tls-cert FILE --tls-key FILE\n",
           f);
 }
@@ -865,6 +871,8 @@ static void take_option(struct options *o, int opt, const char *name)
         engine->deflate.enabled = true;
         engine->deflate.min_bytes = 1; /* for tests: all of them */
         break;
+    case OPT_ALLOW_EIO3: engine->allow_eio3 = true; break;
+    case OPT_JSONP: engine->jsonp = true; break;
     case OPT_TLS_CERT: o->listen.tls_cert_file = optarg; break;
     case OPT_TLS_KEY: o->listen.tls_key_file = optarg; break;
     case OPT_HELP: usage(stdout); exit(0);

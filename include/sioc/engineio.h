@@ -147,6 +147,16 @@ struct eio_server_options {
      */
     size_t max_queue_bytes;
     uint32_t max_sessions; /* 0: 100000; above: 503 */
+    /*
+     * Sessions of protocol 3 too, which clients of Socket.IO 2 speak: any EIO but 4 then
+     * means 3.  Off: they are refused, code 5.
+     */
+    bool allow_eio3;
+    /*
+     * Polling by scripts (`j` in the query), for pages of other origins in browsers that
+     * know no CORS.  Of either protocol.
+     */
+    bool jsonp;
     bool no_polling;
     bool no_websocket;
     bool no_upgrade;
@@ -208,6 +218,8 @@ SIOC_API void eio_session_set_ops(struct eio_session *s,
 SIOC_API const struct eio_handshake *eio_session_handshake(const struct eio_session *s);
 /* "polling" or "websocket". */
 SIOC_API const char *eio_session_transport(const struct eio_session *s);
+/* The protocol's revision: 4, or 3 where allow_eio3 is set. */
+SIOC_API int eio_session_protocol(const struct eio_session *s);
 /* For logs; not the sid. */
 SIOC_API uint32_t eio_session_number(const struct eio_session *s);
 

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "engineio/packet.h"
+#include "engineio/payload3.h"
 #include "http/websocket.h"
 
 static bool is_large(const struct sio_slice *s)
@@ -17,14 +18,15 @@ static bool is_large(const struct sio_slice *s)
 
 /* What a message will need, counted before anything is allocated. */
 struct measure {
+    bool typed; /* texts get their type character; else they have it */
     size_t n_slices;
     size_t head_bytes;
     size_t bytes; /* of all frames */
 };
 
-static size_t part_len(const struct eio_part *part)
+static size_t part_len(const struct eio_part *part, bool typed)
 {
-    size_t len = part->text ? 1 : 0;
+    size_t len = part->text && typed ? 1 : 0;
 
     for (size_t i = 0; i < part->n_slices; i++) {
         if (part->slices[i].len > UINT32_MAX - len)
@@ -37,7 +39,7 @@ static size_t part_len(const struct eio_part *part)
 static int measure_part(struct measure *m, const struct eio_part *part)
 {
     uint8_t head[WS_HEAD_MAX];
-    size_t len = part_len(part);
+    size_t len = part_len(part, m->typed);
     size_t head_len;
     bool in_head = true;
 
@@ -45,7 +47,7 @@ static int measure_part(struct measure *m, const struct eio_part *part)
         return SIO_ERR_TOO_BIG;
     head_len = ws_frame_head(head, part->text ? WS_TEXT : WS_BINARY, len);
     m->bytes += head_len + len;
-    m->head_bytes += head_len + part->text;
+    m->head_bytes += head_len + (part->text && m->typed);
     m->n_slices++;
     for (size_t i = 0; i < part->n_slices; i++) {
         const struct sio_slice *s = &part->slices[i];
@@ -67,6 +69,7 @@ static int measure_part(struct measure *m, const struct eio_part *part)
  * references.
  */
 struct writer {
+    bool typed;
     struct eio_msg *msg;
     struct sio_buf *head;
     uint8_t *p; /* next free byte of head */
@@ -90,10 +93,10 @@ static void write_part(struct writer *w, struct eio_msg_part *out,
 
     out->first = w->msg->n_slices - 1;
     out->text = part->text;
-    out->ws_head =
-        (uint8_t)ws_frame_head(w->p, part->text ? WS_TEXT : WS_BINARY, part_len(part));
+    out->ws_head = (uint8_t)ws_frame_head(w->p, part->text ? WS_TEXT : WS_BINARY,
+                                          part_len(part, w->typed));
     w->p += out->ws_head;
-    if (part->text)
+    if (part->text && w->typed)
         *w->p++ = '0' + EIO_PACKET_MESSAGE;
     run->len = (size_t)(w->p - run->ptr);
     for (size_t i = 0; i < part->n_slices; i++) {
@@ -127,11 +130,11 @@ static struct eio_msg *msg_alloc(size_t n_parts, size_t n_slices)
     return msg;
 }
 
-struct eio_msg *eio_msg_new(const struct eio_part *parts, size_t n,
-                            const struct eio_msg_options *opts)
+static struct eio_msg *make_msg(const struct eio_part *parts, size_t n, bool typed,
+                                const struct eio_msg_options *opts)
 {
-    struct measure need = {0};
-    struct writer w;
+    struct measure need = {.typed = typed};
+    struct writer w = {.typed = typed};
 
     assert(n > 0);
     for (size_t i = 0; i < n; i++)
@@ -162,22 +165,33 @@ struct eio_msg *eio_msg_new(const struct eio_part *parts, size_t n,
     return w.msg;
 }
 
-static struct eio_msg *msg_of_one(bool text, const void *p, size_t len)
+struct eio_msg *eio_msg_new(const struct eio_part *parts, size_t n,
+                            const struct eio_msg_options *opts)
+{
+    return make_msg(parts, n, true, opts);
+}
+
+static struct eio_msg *msg_of_one(bool text, bool typed, const void *p, size_t len)
 {
     struct sio_slice s = {NULL, p, len};
     struct eio_part part = {.text = text, .slices = &s, .n_slices = 1};
 
-    return eio_msg_new(&part, 1, NULL);
+    return make_msg(&part, 1, typed, NULL);
 }
 
 struct eio_msg *eio_msg_text(const char *p, size_t len)
 {
-    return msg_of_one(true, p, len);
+    return msg_of_one(true, true, p, len);
 }
 
 struct eio_msg *eio_msg_binary(const void *p, size_t len)
 {
-    return msg_of_one(false, p, len);
+    return msg_of_one(false, true, p, len);
+}
+
+struct eio_msg *eio_msg_packet(struct sio_str packet)
+{
+    return msg_of_one(true, false, packet.ptr, packet.len);
 }
 
 struct eio_msg *eio_msg_ref(struct eio_msg *msg)
@@ -195,6 +209,7 @@ void eio_msg_unref(struct eio_msg *msg)
     for (uint32_t i = 0; i < msg->n_parts; i++)
         sio_buf_unref(msg->parts[i].base64);
     eio_msg_packed_free(msg);
+    eio_msg_unref(msg->other); /* a form of a form of this one, and no more */
     mem_free(msg);
 }
 
@@ -284,4 +299,107 @@ int eio_msg_payload(struct eio_msg *msg, uint32_t part, struct sio_slice *out,
     out[0] = sio_slice_of(p->base64);
     *n = 1;
     return SIO_OK;
+}
+
+/* The slices of a binary part in one of protocol 3's forms.  0: out of memory. */
+static size_t form_slices(struct eio_msg *msg, uint32_t part, enum eio_form form,
+                          struct sio_slice *out)
+{
+    static const uint8_t type[] = {EIO_PAYLOAD3_MESSAGE};
+    static const uint8_t base64_type[] = {EIO_PACKET_BASE64, '0' + EIO_PACKET_MESSAGE};
+    size_t n;
+
+    if (form == EIO_FORM_3) {
+        out[0] = (struct sio_slice){NULL, type, sizeof(type)};
+        return 1 + eio_msg_body(msg, part, &out[1]);
+    }
+    if (eio_msg_payload(msg, part, &out[1], &n) < 0)
+        return 0;
+    out[0] = (struct sio_slice){NULL, base64_type, sizeof(base64_type)};
+    out[1].ptr++; /* its own 'b' */
+    out[1].len--;
+    return 1 + n;
+}
+
+static struct eio_msg *make_form(struct eio_msg *msg, enum eio_form form,
+                                 struct sio_slice *slices, struct eio_part *parts)
+{
+    const struct eio_msg_options opts = {.replace_key = msg->replace_key,
+                                         .is_volatile = msg->is_volatile,
+                                         .no_compress = msg->no_compress};
+    struct eio_msg *made;
+
+    for (uint32_t i = 0; i < msg->n_parts; i++) {
+        struct eio_part *part = &parts[i];
+
+        part->text = msg->parts[i].text || form == EIO_FORM_3_BASE64;
+        part->slices = slices;
+        part->n_slices = msg->parts[i].text ? eio_msg_body(msg, i, slices)
+                                            : form_slices(msg, i, form, slices);
+        if (part->n_slices == 0)
+            return NULL;
+        slices += part->n_slices;
+    }
+    made = make_msg(parts, msg->n_parts, false, &opts);
+    if (made)
+        made->form = (uint8_t)form;
+    return made;
+}
+
+static bool has_binary(const struct eio_msg *msg)
+{
+    for (uint32_t i = 0; i < msg->n_parts; i++)
+        if (!msg->parts[i].text)
+            return true;
+    return false;
+}
+
+struct eio_msg *eio_msg_form(struct eio_msg *msg, enum eio_form form)
+{
+    struct sio_slice *slices;
+    struct eio_part *parts;
+    struct eio_msg *found = msg;
+
+    if (form == EIO_FORM_4 || !has_binary(msg))
+        return msg;
+    while (found && found->form != form)
+        found = found->other;
+    if (found)
+        return found;
+    slices = mem_array(msg->n_slices + msg->n_parts, sizeof(*slices));
+    parts = mem_array(msg->n_parts, sizeof(*parts));
+    if (slices && parts)
+        found = make_form(msg, form, slices, parts);
+    mem_free(slices);
+    mem_free(parts);
+    if (found) {
+        found->other = msg->other;
+        msg->other = found;
+    }
+    return found;
+}
+
+size_t eio_msg_body_len(const struct eio_msg *msg, uint32_t part)
+{
+    const struct eio_msg_part *p = &msg->parts[part];
+    size_t len = 0;
+
+    for (uint32_t i = 0; i < p->n_slices; i++)
+        len += msg->slices[p->first + i].len;
+    return len - p->ws_head;
+}
+
+size_t eio_msg_body_units(struct eio_msg *msg, uint32_t part)
+{
+    struct eio_msg_part *p = &msg->parts[part];
+    const struct sio_slice *s = &msg->slices[p->first];
+    size_t n;
+
+    if (p->units == 0) {
+        n = eio_payload3_units(s[0].ptr + p->ws_head, s[0].len - p->ws_head);
+        for (uint32_t i = 1; i < p->n_slices; i++)
+            n += eio_payload3_units(s[i].ptr, s[i].len);
+        p->units = (uint32_t)n;
+    }
+    return p->units;
 }

@@ -25,8 +25,16 @@ struct eio_msg_part {
     uint32_t n_slices;
     uint8_t ws_head; /* bytes of the frame header, at the start of the first slice */
     bool text;
+    uint32_t units;         /* protocol 3: UTF-16 units of a text; 0: not counted */
     struct sio_buf *base64; /* "b" + base64; NULL until asked for */
 };
+
+/*
+ * A message as it is for a kind of session.  What has no binary part is the same in
+ * all forms.  Of protocol 3's, a binary part begins with the byte 4, or it is a text:
+ * "b4" and base64.
+ */
+enum eio_form { EIO_FORM_4, EIO_FORM_3, EIO_FORM_3_BASE64 };
 
 struct eio_msg_packed;
 
@@ -36,13 +44,18 @@ struct eio_msg {
     uint32_t n_slices;
     bool is_volatile;
     bool no_compress;
+    uint8_t form; /* enum eio_form */
     uint64_t replace_key;
     size_t bytes;             /* of its frames */
     struct sio_slice *slices; /* of all parts, in order */
+    struct eio_msg *other;    /* the message in another form, once asked for, or NULL */
     struct eio_msg_packed
         *packed; /* compressed frames, of each window that was asked for */
     struct eio_msg_part parts[];
 };
+
+/* A packet that is no message, with its type character.  NULL: out of memory. */
+struct eio_msg *eio_msg_packet(struct sio_str packet);
 
 /*
  * WebSocket, from a server: the unmasked frames of part `from` and all behind it.
@@ -72,6 +85,16 @@ void eio_msg_packed_free(struct eio_msg *msg);
  * client, which masks.  out has room for n_slices of the part; returns their number.
  */
 size_t eio_msg_body(const struct eio_msg *msg, uint32_t part, struct sio_slice *out);
+
+/*
+ * The message in another form, made when the first session asks, and kept: borrowed from
+ * msg.  NULL: out of memory.
+ */
+struct eio_msg *eio_msg_form(struct eio_msg *msg, enum eio_form form);
+
+/* Protocol 3, polling: what the head of a part's packet says, in bytes or units. */
+size_t eio_msg_body_len(const struct eio_msg *msg, uint32_t part);
+size_t eio_msg_body_units(struct eio_msg *msg, uint32_t part);
 
 /*
  * Polling: the packet of a part.  out has room for n_slices of the part, *n is set to

@@ -15,6 +15,7 @@ int eio_packet_parse(struct sio_str text, struct eio_packet *out)
         return SIO_ERR_PARSE;
     out->type = (enum eio_packet_type)(text.ptr[0] - '0');
     out->base64 = false;
+    out->binary = false;
     out->data.ptr = text.ptr + 1;
     out->data.len = text.len - 1;
     return SIO_OK;
@@ -36,6 +37,7 @@ int eio_payload_next(struct sio_str *rest, struct eio_packet *out)
     if (text.len > 0 && text.ptr[0] == EIO_PACKET_BASE64) {
         out->type = EIO_PACKET_MESSAGE;
         out->base64 = true;
+        out->binary = false;
         out->data.ptr = text.ptr + 1;
         out->data.len = text.len - 1;
         return 1;

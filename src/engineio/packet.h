@@ -32,7 +32,8 @@ enum eio_packet_type {
 
 struct eio_packet {
     enum eio_packet_type type;
-    bool base64;         /* a binary message in a payload: data is its base64 */
+    bool base64;         /* a binary message as text: data is its base64 */
+    bool binary;         /* a binary message: data is its bytes (protocol 3) */
     struct sio_str data; /* behind the type character */
 };
 

@@ -11,6 +11,7 @@
 
 struct eio_probe {
     struct eio_transport *websocket;
+    enum eio_form form; /* of messages, once upgraded */
     struct net_timer timeout;
     struct net_timer release;
 };
@@ -53,6 +54,9 @@ void eio_probe_begin(struct eio_session *s, struct http_request *r)
     }
     net_timer_init(&p->timeout, s->table->loop, on_timeout, s);
     net_timer_init(&p->release, s->table->loop, on_release, s);
+    p->form = (enum eio_form)s->form;
+    if (p->form != EIO_FORM_4)
+        p->form = eio_form_3_of(r);
     p->websocket = eio_websocket_new(s, r);
     if (!p->websocket) {
         mem_free(p);
@@ -80,12 +84,14 @@ static struct eio_transport *take_websocket(struct eio_session *s)
 /* "5": the client polls no more. */
 static void complete(struct eio_session *s)
 {
+    enum eio_form form = s->probe->form;
     struct eio_transport *t = take_websocket(s);
     struct eio_transport *old = eio_session_switch(s, t);
 
     set_upgrade(s, EIO_UPGRADE_DONE);
+    s->form = (uint8_t)form;
     if (eio_polling_retire(old))
-        t->ops->ping(t);
+        t->ops->heartbeat(t);
     if (s->transport == t)
         t->ops->flush(t);
 }

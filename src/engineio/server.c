@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "engineio/handshake.h"
+#include "engineio/jsonp.h"
 #include "engineio/probe.h"
 #include "engineio/session.h"
 #include "http/routes.h"
@@ -39,6 +40,9 @@ struct eio_request {
     bool has_sid;
     bool websocket; /* transport=websocket */
     bool upgrade;   /* asks for a WebSocket */
+    bool jsonp;     /* asks for scripts */
+    uint32_t script;
+    enum eio_form form;
     char address[NET_ADDR_SIZE];
 };
 
@@ -143,21 +147,50 @@ static bool is_get(const struct http_request *r)
     return http_request_method(r) == HTTP_GET && !http_request_is_head(r);
 }
 
+enum eio_form eio_form_3_of(struct http_request *r)
+{
+    struct sio_str b64;
+    bool asked = http_request_query_get(r, "b64", &b64) && b64.len > 0;
+
+    return asked ? EIO_FORM_3_BASE64 : EIO_FORM_3;
+}
+
+/* The protocol of a new session.  Where 3 is spoken, what is not 4 is 3. */
+static bool read_version(const struct eio_server *server, struct eio_request *q)
+{
+    struct sio_str version;
+
+    q->form = EIO_FORM_4;
+    if (http_request_query_get(q->http, "EIO", &version) && str_eq_cstr(version, "4"))
+        return true;
+    q->form = q->jsonp ? EIO_FORM_3_BASE64 : eio_form_3_of(q->http);
+    return server->opts.allow_eio3;
+}
+
+/* Polling by scripts, where it is on.  False: a callback that cannot be. */
+static bool read_script(const struct eio_server *server, struct eio_request *q)
+{
+    struct sio_str j;
+
+    q->jsonp =
+        server->opts.jsonp && !q->websocket && http_request_query_get(q->http, "j", &j);
+    return !q->jsonp || eio_jsonp_index(j, &q->script);
+}
+
 /* The last checks of a request that wants a session. */
 static struct verdict judge_opening(struct eio_server *server, struct eio_request *q)
 {
     const struct eio_server_options *opts = &server->opts;
-    struct sio_str version;
     const char *text;
 
     if (!is_get(q->http))
         return refused(EIO_REFUSE_METHOD);
-    if (q->websocket != q->upgrade)
+    if (q->websocket != q->upgrade || !read_script(server, q))
         return refused(EIO_REFUSE_REQUEST);
     text = opts->allow_request ? opts->allow_request(q, opts->user) : NULL;
     if (text)
         return (struct verdict){403, EIO_REFUSE_FORBIDDEN, text};
-    if (!http_request_query_get(q->http, "EIO", &version) || !str_eq_cstr(version, "4"))
+    if (!read_version(server, q))
         return refused(EIO_REFUSE_VERSION);
     if (server->draining)
         return (struct verdict){503, EIO_REFUSE_FORBIDDEN, "Server shutting down"};
@@ -217,7 +250,7 @@ static struct verdict judge(struct eio_server *server, struct eio_request *q)
 /* A session for q, not open yet.  NULL: out of memory. */
 static struct eio_session *new_session(struct eio_server *server, struct eio_request *q)
 {
-    struct eio_session *s = eio_session_new(&server->sessions);
+    struct eio_session *s = eio_session_new(&server->sessions, q->form);
     bool secure = net_conn_is_tls(http_request_conn(q->http));
 
     if (s && eio_handshake_copy(s, q->http, eio_request_address(q), secure) < 0) {
@@ -237,32 +270,28 @@ static void announce(struct eio_server *server, struct eio_session *s,
 
 /* The open packet is the whole reply; messages of on_session go with the next poll. */
 static int reply_open(struct eio_server *server, struct eio_request *q,
-                      struct eio_session *s)
+                      struct eio_session *s, struct eio_transport *t)
 {
-    struct sio_slice slice;
-    struct sio_buf *body;
     struct wbuf w;
     int rv;
 
     wbuf_init(&w, 512);
     eio_session_write_open(s, !server->opts.no_upgrade && !server->opts.no_websocket,
                            &w);
-    body = wbuf_take(&w);
-    wbuf_fini(&w);
-    if (!body) {
+    rv = w.error;
+    if (rv < 0)
         http_reply_error(q->http, 500, "Out of memory");
-        return SIO_ERR_NOMEM;
-    }
-    slice = sio_slice_of(body);
-    rv = eio_polling_reply(q->http, &slice, 1);
-    sio_buf_unref(body);
+    else
+        rv = eio_polling_open(t, q->http, wbuf_str(&w));
+    wbuf_fini(&w);
     return rv;
 }
 
 static void open_polling(struct eio_server *server, struct eio_request *q)
 {
     struct eio_session *s = new_session(server, q);
-    struct eio_transport *t = s ? eio_polling_new(s) : NULL;
+    struct eio_transport *t =
+        s ? eio_polling_new(s, q->jsonp ? &q->script : NULL) : NULL;
 
     if (!t) {
         if (s)
@@ -270,7 +299,7 @@ static void open_polling(struct eio_server *server, struct eio_request *q)
         http_reply_error(q->http, 500, "Out of memory");
         return;
     }
-    if (reply_open(server, q, s) < 0) {
+    if (reply_open(server, q, s, t) < 0) {
         t->ops->close(t, EIO_CLOSE_TRANSPORT_ERROR);
         eio_session_discard(s);
         return;
@@ -278,11 +307,27 @@ static void open_polling(struct eio_server *server, struct eio_request *q)
     announce(server, s, t);
 }
 
+/* The open packet goes out first, or waits first in the queue. */
+static int send_open(struct eio_session *s, struct eio_transport *t)
+{
+    struct wbuf w;
+    int rv;
+
+    wbuf_init(&w, 512);
+    eio_session_write_open(s, false, &w);
+    rv = w.error;
+    if (rv == SIO_OK && eio_session_protocol(s) == 3)
+        rv = eio_session_hold(s, wbuf_str(&w));
+    else if (rv == SIO_OK)
+        rv = eio_websocket_packet(t, wbuf_str(&w));
+    wbuf_fini(&w);
+    return rv;
+}
+
 static void open_websocket(struct eio_server *server, struct eio_request *q)
 {
     struct eio_session *s = new_session(server, q);
     struct eio_transport *t;
-    struct wbuf w;
 
     if (!s) {
         http_reply_close(q->http);
@@ -294,15 +339,12 @@ static void open_websocket(struct eio_server *server, struct eio_request *q)
         eio_session_discard(s);
         return;
     }
-    wbuf_init(&w, 512);
-    eio_session_write_open(s, false, &w);
-    if (w.error < 0 || eio_websocket_packet(t, wbuf_str(&w)) < 0) {
+    if (send_open(s, t) < 0) {
         t->ops->abort(t);
         eio_session_discard(s);
     } else {
         announce(server, s, t);
     }
-    wbuf_fini(&w);
 }
 
 /*

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "base/mem.h"
+#include "engineio/payload3.h"
 #include "engineio/probe.h"
 
 /* How long a polling client has to fetch what is left and the close packet. */
@@ -13,7 +14,10 @@
 /* Lines a minute about clients that do not read. */
 #define MAX_WARNINGS 20
 
-#define NS_PER_MS    UINT64_C(1000000)
+/* Between a WebSocket's 101 and the open packet, protocol 3. */
+#define HOLD_MS   5
+
+#define NS_PER_MS UINT64_C(1000000)
 
 /* Rows are from, columns to.  A session only moves forward. */
 static const bool may_go[4][4] = {
@@ -57,15 +61,25 @@ static int timer_until(struct eio_session *s, uint64_t due_ns)
     return net_timer_start(&s->timer, (left_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
-/* The next ping and the deadline, both counted from now: the opening, or a pong. */
+static bool is_protocol_3(const struct eio_session *s)
+{
+    return s->form != EIO_FORM_4;
+}
+
+/*
+ * The next ping and the deadline, both counted from now: the opening, or the client's
+ * part of the heartbeat.
+ */
 static int heartbeat_restart(struct eio_session *s)
 {
     uint64_t now_ns = net_loop_now_ns(s->table->loop);
     uint64_t ping_ns = now_ns + s->table->ping_interval_ms * NS_PER_MS;
 
-    s->pinged = false;
+    s->pinged = is_protocol_3(s);
     s->deadline_ns = ping_ns + s->table->ping_timeout_ms * NS_PER_MS;
-    return timer_until(s, ping_ns);
+    if (s->held)
+        return SIO_OK; /* the timer is for something else, and soon done */
+    return timer_until(s, s->pinged ? s->deadline_ns : ping_ns);
 }
 
 /* The deadline has passed; whoever comes first, timer or request, ends the session. */
@@ -77,6 +91,13 @@ static void expire(struct eio_session *s)
         eio_session_abort(s, EIO_CLOSE_TRANSPORT_ERROR);
 }
 
+/* What was held back may go. */
+static void release(struct eio_session *s)
+{
+    s->held = false;
+    s->transport->ops->flush(s->transport);
+}
+
 static void on_timer(struct net_timer *timer, void *user)
 {
     struct eio_session *s = user;
@@ -86,9 +107,11 @@ static void on_timer(struct net_timer *timer, void *user)
         expire(s);
         return;
     }
-    if (s->state == EIO_OPEN && !s->pinged) {
+    if (s->state == EIO_OPEN && s->held) {
+        release(s);
+    } else if (s->state == EIO_OPEN && !s->pinged) {
         s->pinged = true;
-        s->transport->ops->ping(s->transport);
+        s->transport->ops->heartbeat(s->transport);
     }
     if (s->state != EIO_CLOSED && timer_until(s, s->deadline_ns) < 0)
         eio_session_fail(s, EIO_CLOSE_TRANSPORT_ERROR);
@@ -150,7 +173,7 @@ struct eio_session *eio_sessions_find(struct eio_sessions *table, struct sio_str
     return s;
 }
 
-struct eio_session *eio_session_new(struct eio_sessions *table)
+struct eio_session *eio_session_new(struct eio_sessions *table, enum eio_form form)
 {
     struct eio_session *s = mem_new(struct eio_session);
 
@@ -158,6 +181,7 @@ struct eio_session *eio_session_new(struct eio_sessions *table)
         return NULL;
     s->table = table;
     s->number = ++table->last_number;
+    s->form = (uint8_t)form;
     list_init(&s->link);
     list_init(&s->turn_end.link);
     list_init(&s->reap.link);
@@ -211,6 +235,21 @@ void eio_session_opened(struct eio_session *s, struct eio_transport *t)
     list_append(&s->table->open, &s->link);
     s->table->stats.n_sessions++;
     s->table->stats.n_opened++;
+}
+
+int eio_session_hold(struct eio_session *s, struct sio_str open_packet)
+{
+    struct eio_msg *msg = eio_msg_packet(open_packet);
+    int rv;
+
+    if (!msg)
+        return SIO_ERR_NOMEM;
+    rv = eio_queue_push(&s->queue, msg, SIZE_MAX, &s->table->stats.n_dropped);
+    eio_msg_unref(msg);
+    if (rv == SIO_OK)
+        rv = net_timer_start(&s->timer, HOLD_MS);
+    s->held = rv == SIO_OK;
+    return rv;
 }
 
 /* Takes s out of everything; its memory lives to the end of the turn. */
@@ -329,9 +368,27 @@ static int receive_message(struct eio_session *s, const struct eio_packet *p,
             return rv;
         msg = sio_slice_of(decoded);
     }
-    deliver(s, !p->base64, msg);
+    deliver(s, !p->base64 && !p->binary, msg);
     sio_buf_unref(decoded);
     return SIO_OK;
+}
+
+/* Protocol 3: the client's ping is answered, and nothing else keeps it alive. */
+static int receive_ping(struct eio_session *s)
+{
+    int rv;
+
+    if (!is_protocol_3(s))
+        return SIO_ERR_PROTOCOL;
+    rv = heartbeat_restart(s);
+    if (rv == SIO_OK)
+        s->transport->ops->heartbeat(s->transport);
+    return rv;
+}
+
+static int receive_pong(struct eio_session *s)
+{
+    return is_protocol_3(s) ? SIO_ERR_PROTOCOL : heartbeat_restart(s);
 }
 
 int eio_session_receive(struct eio_session *s, const struct eio_packet *p,
@@ -339,21 +396,38 @@ int eio_session_receive(struct eio_session *s, const struct eio_packet *p,
 {
     switch (p->type) {
     case EIO_PACKET_MESSAGE: return receive_message(s, p, buf);
-    case EIO_PACKET_PONG: return heartbeat_restart(s);
+    case EIO_PACKET_PING: return receive_ping(s);
+    case EIO_PACKET_PONG: return receive_pong(s);
     case EIO_PACKET_CLOSE:
         eio_session_fail(s, EIO_CLOSE_TRANSPORT_CLOSE);
         return SIO_OK;
     case EIO_PACKET_UPGRADE: return SIO_OK; /* outside a probe it has nothing to say */
     case EIO_PACKET_OPEN:
-    case EIO_PACKET_PING:
     case EIO_PACKET_NOOP: return SIO_ERR_PROTOCOL; /* a server's words */
     }
     return SIO_ERR_PARSE;
 }
 
-void eio_session_receive_binary(struct eio_session *s, struct sio_slice bytes)
+int eio_session_parse(const struct eio_session *s, struct sio_str text,
+                      struct eio_packet *out)
 {
+    return is_protocol_3(s) ? eio_packet3_parse(text, out)
+                            : eio_packet_parse(text, out);
+}
+
+int eio_session_receive_binary(struct eio_session *s, struct sio_slice bytes)
+{
+    struct sio_str str = {(const char *)bytes.ptr, bytes.len};
+    struct eio_packet packet;
+
+    if (is_protocol_3(s)) {
+        if (eio_packet3_parse_binary(str, &packet) < 0)
+            return SIO_ERR_PARSE;
+        bytes.ptr++;
+        bytes.len--;
+    }
     deliver(s, false, bytes);
+    return SIO_OK;
 }
 
 enum eio_close_reason eio_session_reason_of(int error)
@@ -383,10 +457,10 @@ static int enqueue(struct eio_session *s, struct eio_msg *msg)
     int rv =
         eio_queue_push(&s->queue, msg, table->max_queue_bytes, &table->stats.n_dropped);
 
-    if (rv != SIO_ERR_FULL || !s->transport->ops->writable(s->transport))
+    if (rv != SIO_ERR_FULL || (!s->held && !s->transport->ops->writable(s->transport)))
         return rv;
     /* A client that waits for data need not wait for the end of the turn. */
-    s->transport->ops->flush(s->transport);
+    release(s);
     if (s->state != EIO_OPEN)
         return SIO_ERR_CLOSED;
     return eio_queue_push(&s->queue, msg, table->max_queue_bytes,
@@ -401,6 +475,11 @@ int eio_session_send(struct eio_session *s, struct eio_msg *msg)
 
     if (s->state != EIO_OPEN || s->doomed)
         return SIO_ERR_CLOSED;
+    if (is_protocol_3(s)) {
+        msg = eio_msg_form(msg, (enum eio_form)s->form);
+        if (!msg)
+            return doom(s, SIO_ERR_NOMEM);
+    }
     if (eio_queue_empty(&s->queue))
         rv = t->ops->send(t, msg);
     if (rv == SIO_ERR_AGAIN) {
@@ -442,6 +521,11 @@ const struct eio_handshake *eio_session_handshake(const struct eio_session *s)
 const char *eio_session_transport(const struct eio_session *s)
 {
     return s->transport ? s->transport->ops->name : "";
+}
+
+int eio_session_protocol(const struct eio_session *s)
+{
+    return is_protocol_3(s) ? 3 : 4;
 }
 
 uint32_t eio_session_number(const struct eio_session *s)

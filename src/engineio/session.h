@@ -52,8 +52,10 @@ struct eio_probe;
 struct eio_session {
     struct map_node node;
     char sid[RANDOM_ID_LEN + 1];
-    bool pinged; /* a ping is out */
-    bool doomed; /* ends with this turn: its queue could not take a message */
+    uint8_t form;    /* enum eio_form of its messages; not 4's: protocol 3 */
+    bool pinged : 1; /* a ping is out; protocol 3: always, the client pings */
+    bool doomed : 1; /* ends with this turn: its queue could not take a message */
+    bool held : 1;   /* nothing is written yet; see eio_session_hold */
     uint32_t number;
     enum eio_state state;
     enum eio_upgrade upgrade;
@@ -82,7 +84,7 @@ bool eio_sessions_idle(const struct eio_sessions *table);
 struct eio_session *eio_sessions_find(struct eio_sessions *table, struct sio_str sid);
 
 /* A new one, OPENING, its heartbeat counted from now.  NULL: out of memory. */
-struct eio_session *eio_session_new(struct eio_sessions *table);
+struct eio_session *eio_session_new(struct eio_sessions *table, enum eio_form form);
 
 /* Its open packet, with the type character.  can_upgrade: offered. */
 void eio_session_write_open(const struct eio_session *s, bool can_upgrade,
@@ -90,6 +92,14 @@ void eio_session_write_open(const struct eio_session *s, bool can_upgrade,
 
 /* OPENING -> OPEN, with its first transport (moved). */
 void eio_session_opened(struct eio_session *s, struct eio_transport *t);
+
+/*
+ * Protocol 3 over WebSocket: the open packet waits in the queue, and all else behind it,
+ * until the 101 is surely another segment.  Clients of that time add their listener
+ * when they have seen the 101, and miss what came with it.  OPENING, its queue
+ * empty.  SIO_OK or SIO_ERR_NOMEM.
+ */
+int eio_session_hold(struct eio_session *s, struct sio_str open_packet);
 
 /* OPENING -> CLOSED: nobody has heard of it. */
 void eio_session_discard(struct eio_session *s);
@@ -101,7 +111,13 @@ void eio_session_discard(struct eio_session *s);
  */
 int eio_session_receive(struct eio_session *s, const struct eio_packet *p,
                         struct sio_buf *buf);
-void eio_session_receive_binary(struct eio_session *s, struct sio_slice bytes);
+
+/* The packet of a text frame, as the session's protocol has it. */
+int eio_session_parse(const struct eio_session *s, struct sio_str text,
+                      struct eio_packet *out);
+
+/* A binary frame.  Results as eio_session_receive. */
+int eio_session_receive_binary(struct eio_session *s, struct sio_slice bytes);
 
 /* The reason to fail a session for, from an error of eio_session_receive. */
 enum eio_close_reason eio_session_reason_of(int error);

@@ -29,7 +29,8 @@ struct eio_transport_ops {
     /* Sends what it can take of the session's queue.  May end the session. */
     void (*flush)(struct eio_transport *t);
 
-    void (*ping)(struct eio_transport *t);
+    /* Sends the server's part of the heartbeat: a ping, in protocol 3 a pong. */
+    void (*heartbeat)(struct eio_transport *t);
 
     /*
      * Sends all that waits and a close packet, and then calls eio_session_drained,
@@ -76,11 +77,21 @@ void eio_refuse(struct http_request *r, int status, enum eio_refusal code,
 void eio_refuse_upgrade(struct http_request *r, int status, const char *text);
 const char *eio_refusal_text(enum eio_refusal code);
 
-/* Polling.  NULL: out of memory. */
-struct eio_transport *eio_polling_new(struct eio_session *s);
+/* What r's `b64` says of binary messages, protocol 3. */
+enum eio_form eio_form_3_of(struct http_request *r);
 
-/* A payload as the answer to a GET: type, no-store. */
-int eio_polling_reply(struct http_request *r, const struct sio_slice *body, size_t n);
+/*
+ * Polling.  script: NULL, or the index of the callback that replies are to call (JSONP).
+ * NULL: out of memory.
+ */
+struct eio_transport *eio_polling_new(struct eio_session *s, const uint32_t *script);
+
+/*
+ * Answers the GET that opened the session with the open packet.  An error: the
+ * connection is gone, or there was no memory; r is dead either way.
+ */
+int eio_polling_open(struct eio_transport *t, struct http_request *r,
+                     struct sio_str packet);
 
 /*
  * A GET: answered at once if something waits, else held.  A second one ends the
@@ -99,8 +110,8 @@ void eio_polling_aborted(struct http_request *r);
 void eio_polling_release(struct eio_transport *t);
 
 /*
- * Ends t after an upgrade: the waiting GET gets a noop.  t is gone.  True if a ping was
- * still waiting for a poll: the next transport has to send it.
+ * Ends t after an upgrade: the waiting GET gets a noop.  t is gone.  True if a ping (or
+ * pong) was still waiting for a poll: the next transport has to send it.
  */
 bool eio_polling_retire(struct eio_transport *t);
 

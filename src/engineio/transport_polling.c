@@ -6,14 +6,23 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "engineio/jsonp.h"
+#include "engineio/payload3.h"
 #include "engineio/session.h"
 
 struct polling {
     struct eio_transport base;
     struct http_request *poll; /* the waiting GET, or NULL; borrowed */
     struct http_request
-        *post; /* the POST whose body is on its way, or NULL; borrowed */
-    bool ping_due;
+        *post;       /* the POST whose body is on its way, or NULL; borrowed */
+    uint32_t script; /* JSONP: index of the page's callback, plus 1; 0: no JSONP */
+    bool heartbeat_due;
+};
+
+/* How this client is answered. */
+struct style {
+    bool protocol_3;
+    uint32_t script; /* as in struct polling */
 };
 
 /* Slices of a reply that need no allocation: 16 small packets and a large one. */
@@ -21,12 +30,16 @@ struct polling {
 
 /* A reply to a poll while it is put together. */
 struct reply {
+    struct style style;
     uint32_t n_queued; /* packets from the queue */
     bool closes;       /* the close packet is its last */
+    bool binary;       /* protocol 3: the binary shape of a payload */
     size_t max_slices;
     struct sio_slice *slices;
     size_t n;
     uint32_t n_packets;
+    /* Protocol 3: of each packet. */
+    char heads[EIO_PAYLOAD_MAX_PACKETS][EIO_PAYLOAD3_HEAD_MAX];
 };
 
 static struct polling *polling_of(struct eio_transport *t)
@@ -39,7 +52,12 @@ static const struct polling *const_polling_of(const struct eio_transport *t)
     return (const struct polling *)(const void *)t;
 }
 
-struct eio_transport *eio_polling_new(struct eio_session *s)
+static struct style style_of(const struct polling *p)
+{
+    return (struct style){eio_session_protocol(p->base.session) == 3, p->script};
+}
+
+struct eio_transport *eio_polling_new(struct eio_session *s, const uint32_t *script)
 {
     struct polling *p = mem_new(struct polling);
 
@@ -47,22 +65,79 @@ struct eio_transport *eio_polling_new(struct eio_session *s)
         return NULL;
     p->base.ops = &eio_polling_ops;
     p->base.session = s;
+    p->script = script ? *script + 1 : 0;
     return &p->base;
 }
 
-int eio_polling_reply(struct http_request *r, const struct sio_slice *body, size_t n)
+/* A payload as the answer to a GET. */
+static int reply_payload(struct http_request *r, bool binary,
+                         const struct sio_slice *body, size_t n)
 {
     http_reply_field(r, "Cache-Control", SIO_STR("no-store"));
-    return http_reply(r, 200, "text/plain; charset=UTF-8", body, n);
+    return http_reply(r, 200,
+                      binary ? "application/octet-stream" : "text/plain; charset=UTF-8",
+                      body, n);
 }
 
-/* A reply of one packet that carries nothing. */
-static int reply_packet(struct http_request *r, enum eio_packet_type type)
+/* The same as a script.  Its type is what servers have always called it. */
+static int reply_script(struct http_request *r, uint32_t index,
+                        const struct sio_slice *payload, size_t n)
 {
-    const uint8_t packet = (uint8_t)('0' + type);
-    struct sio_slice body = {NULL, &packet, 1};
+    struct sio_slice body;
+    struct sio_buf *script;
+    struct wbuf w;
+    int rv;
 
-    return eio_polling_reply(r, &body, 1);
+    wbuf_init(&w, UINT32_MAX);
+    eio_jsonp_write(&w, index, payload, n);
+    script = wbuf_take(&w);
+    wbuf_fini(&w);
+    if (!script) {
+        http_reply_error(r, 500, "Out of memory");
+        return SIO_ERR_NOMEM;
+    }
+    body = sio_slice_of(script);
+    rv = reply_payload(r, false, &body, 1);
+    sio_buf_unref(script);
+    return rv;
+}
+
+static int reply_styled(struct http_request *r, struct style style, bool binary,
+                        const struct sio_slice *payload, size_t n)
+{
+    if (style.script > 0)
+        return reply_script(r, style.script - 1, payload, n);
+    return reply_payload(r, binary, payload, n);
+}
+
+/* A reply of one packet that is no message. */
+static int reply_packet(struct http_request *r, struct style style,
+                        struct sio_str packet)
+{
+    char head[EIO_PAYLOAD3_HEAD_MAX];
+    struct sio_slice body[] = {
+        {NULL, (const uint8_t *)head, 0},
+        {NULL, (const uint8_t *)packet.ptr, packet.len},
+    };
+
+    if (!style.protocol_3)
+        return reply_styled(r, style, false, &body[1], 1);
+    body[0].len = eio_payload3_head(head, eio_payload3_units(packet.ptr, packet.len));
+    return reply_styled(r, style, false, body, 2);
+}
+
+static int reply_type(struct http_request *r, struct style style,
+                      enum eio_packet_type type)
+{
+    const char packet = (char)('0' + type);
+
+    return reply_packet(r, style, (struct sio_str){&packet, 1});
+}
+
+int eio_polling_open(struct eio_transport *t, struct http_request *r,
+                     struct sio_str packet)
+{
+    return reply_packet(r, style_of(polling_of(t)), packet);
 }
 
 static void reply_ok(struct http_request *r)
@@ -113,25 +188,57 @@ static int polling_send(struct eio_transport *t, struct eio_msg *msg)
 
 static const uint8_t separator = EIO_PACKET_SEPARATOR;
 static const uint8_t ping_packet = '0' + EIO_PACKET_PING;
+static const uint8_t pong_packet = '0' + EIO_PACKET_PONG;
 static const uint8_t close_packet = '0' + EIO_PACKET_CLOSE;
 
-static void add_separator(struct reply *reply)
+/* What stands in front of a packet: a separator, or what protocol 3 says of it. */
+static void add_front(struct reply *reply, bool text, size_t len)
 {
-    if (reply->n_packets++ > 0)
-        reply->slices[reply->n++] = (struct sio_slice){NULL, &separator, 1};
+    uint32_t i = reply->n_packets++;
+    struct sio_slice s = {NULL, &separator, 1};
+
+    if (reply->style.protocol_3) {
+        char *head = reply->heads[i];
+
+        s.ptr = (const uint8_t *)head;
+        s.len = reply->binary ? eio_payload3_head_binary(head, text, len)
+                              : eio_payload3_head(head, len);
+    } else if (i == 0) {
+        return;
+    }
+    reply->slices[reply->n++] = s;
 }
 
 static void add_packet(struct reply *reply, const uint8_t *type)
 {
-    add_separator(reply);
+    add_front(reply, true, 1);
     reply->slices[reply->n++] = (struct sio_slice){NULL, type, 1};
+}
+
+static int add_message(struct reply *reply, struct eio_msg *msg, uint32_t part)
+{
+    bool text = msg->parts[part].text;
+    size_t len = 0;
+    size_t n;
+
+    if (!reply->style.protocol_3) {
+        add_front(reply, text, 0);
+        if (eio_msg_payload(msg, part, &reply->slices[reply->n], &n) < 0)
+            return SIO_ERR_NOMEM;
+        reply->n += n;
+        return SIO_OK;
+    }
+    len = reply->binary ? eio_msg_body_len(msg, part) : eio_msg_body_units(msg, part);
+    add_front(reply, text, len);
+    reply->n += eio_msg_body(msg, part, &reply->slices[reply->n]);
+    return SIO_OK;
 }
 
 /* Decides what goes in the next reply, and how many slices that takes at most. */
 static void plan_reply(const struct polling *p, struct reply *reply)
 {
     struct eio_session *s = p->base.session;
-    uint32_t room = EIO_PAYLOAD_MAX_PACKETS - p->ping_due;
+    uint32_t room = EIO_PAYLOAD_MAX_PACKETS - p->heartbeat_due;
     struct eio_msg *msg;
     uint32_t part;
     uint32_t it = 0;
@@ -140,6 +247,7 @@ static void plan_reply(const struct polling *p, struct reply *reply)
     while (room > 0 && (msg = eio_queue_walk(&s->queue, &it, &part))) {
         for (; part < msg->n_parts && room > 0; part++) {
             reply->max_slices += 1 + msg->parts[part].n_slices;
+            reply->binary |= reply->style.protocol_3 && !msg->parts[part].text;
             reply->n_queued++;
             room--;
         }
@@ -155,18 +263,12 @@ static int fill_reply(const struct polling *p, struct reply *reply)
     uint32_t part;
     uint32_t it = 0;
 
-    if (p->ping_due)
-        add_packet(reply, &ping_packet);
-    while (left > 0 && (msg = eio_queue_walk(&p->base.session->queue, &it, &part))) {
-        for (; part < msg->n_parts && left > 0; part++, left--) {
-            size_t n;
-
-            add_separator(reply);
-            if (eio_msg_payload(msg, part, &reply->slices[reply->n], &n) < 0)
+    if (p->heartbeat_due)
+        add_packet(reply, reply->style.protocol_3 ? &pong_packet : &ping_packet);
+    while (left > 0 && (msg = eio_queue_walk(&p->base.session->queue, &it, &part)))
+        for (; part < msg->n_parts && left > 0; part++, left--)
+            if (add_message(reply, msg, part) < 0)
                 return SIO_ERR_NOMEM;
-            reply->n += n;
-        }
-    }
     if (reply->closes)
         add_packet(reply, &close_packet);
     return SIO_OK;
@@ -192,11 +294,24 @@ static int answer_poll(struct polling *p, struct reply *reply)
 
     if (rv < 0)
         return rv;
-    p->ping_due = false;
-    rv = eio_polling_reply(take_poll(p), reply->slices, reply->n);
+    p->heartbeat_due = false;
+    rv = reply_styled(take_poll(p), reply->style, reply->binary, reply->slices,
+                      reply->n);
     if (rv == SIO_OK)
         mark_sent(&p->base.session->queue, reply->n_queued);
     return rv;
+}
+
+/* The heads need no clearing. */
+static void begin_reply(const struct polling *p, struct reply *reply,
+                        struct sio_slice *slices)
+{
+    reply->style = style_of(p);
+    reply->n_queued = 0;
+    reply->binary = false;
+    reply->slices = slices;
+    reply->n = 0;
+    reply->n_packets = 0;
 }
 
 static void polling_flush(struct eio_transport *t)
@@ -204,13 +319,14 @@ static void polling_flush(struct eio_transport *t)
     struct polling *p = polling_of(t);
     struct eio_session *s = t->session;
     struct sio_slice small[REPLY_SLICES];
-    struct reply reply = {.slices = small};
+    struct reply reply;
     int rv = SIO_ERR_NOMEM;
 
     if (!p->poll)
         return;
+    begin_reply(p, &reply, small);
     plan_reply(p, &reply);
-    if (reply.n_queued == 0 && !p->ping_due && !reply.closes)
+    if (reply.n_queued == 0 && !p->heartbeat_due && !reply.closes)
         return;
     if (reply.max_slices > REPLY_SLICES)
         reply.slices = mem_array(reply.max_slices, sizeof(*reply.slices));
@@ -226,9 +342,9 @@ static void polling_flush(struct eio_transport *t)
     }
 }
 
-static void polling_ping(struct eio_transport *t)
+static void polling_heartbeat(struct eio_transport *t)
 {
-    polling_of(t)->ping_due = true;
+    polling_of(t)->heartbeat_due = true;
     polling_flush(t);
 }
 
@@ -241,11 +357,13 @@ static void polling_finish(struct eio_transport *t, enum eio_close_reason reason
 /* A client that said goodbye itself is let go with a noop. */
 static void polling_close(struct eio_transport *t, enum eio_close_reason reason)
 {
+    struct style style = style_of(polling_of(t));
     struct http_request *poll = dissolve(polling_of(t), NULL);
 
     if (poll)
-        reply_packet(poll, reason == EIO_CLOSE_TRANSPORT_CLOSE ? EIO_PACKET_NOOP
-                                                               : EIO_PACKET_CLOSE);
+        reply_type(poll, style,
+                   reason == EIO_CLOSE_TRANSPORT_CLOSE ? EIO_PACKET_NOOP
+                                                       : EIO_PACKET_CLOSE);
 }
 
 static void polling_abort(struct eio_transport *t)
@@ -271,7 +389,7 @@ const struct eio_transport_ops eio_polling_ops = {
     .writable = polling_writable,
     .send = polling_send,
     .flush = polling_flush,
-    .ping = polling_ping,
+    .heartbeat = polling_heartbeat,
     .finish = polling_finish,
     .close = polling_close,
     .abort = polling_abort,
@@ -299,17 +417,18 @@ void eio_polling_release(struct eio_transport *t)
 
     polling_flush(t);
     if (s->transport == t && p->poll)
-        reply_packet(take_poll(p), EIO_PACKET_NOOP);
+        reply_type(take_poll(p), style_of(p), EIO_PACKET_NOOP);
 }
 
 bool eio_polling_retire(struct eio_transport *t)
 {
-    bool ping_due = polling_of(t)->ping_due;
+    bool heartbeat_due = polling_of(t)->heartbeat_due;
+    struct style style = style_of(polling_of(t));
     struct http_request *poll = dissolve(polling_of(t), NULL);
 
     if (poll)
-        reply_packet(poll, EIO_PACKET_NOOP);
-    return ping_due;
+        reply_type(poll, style, EIO_PACKET_NOOP);
+    return heartbeat_due;
 }
 
 static bool is_octet_stream(const struct http_request *r)
@@ -325,7 +444,7 @@ void eio_polling_post_head(struct eio_transport *t, struct http_request *r)
 {
     struct polling *p = polling_of(t);
 
-    if (p->post || is_octet_stream(r)) {
+    if (p->post || (!style_of(p).protocol_3 && is_octet_stream(r))) {
         eio_session_fail(t->session, EIO_CLOSE_TRANSPORT_ERROR);
         eio_refuse(r, 400, EIO_REFUSE_REQUEST, NULL);
         return;
@@ -334,14 +453,18 @@ void eio_polling_post_head(struct eio_transport *t, struct http_request *r)
     http_request_set_data(r, t);
 }
 
+/* Reads the next packet of a payload. */
+typedef int (*next_packet)(struct sio_str *rest, struct eio_packet *out);
+
 /* The packets of a POST in order, until one is bad or ends the session. */
-static int receive_payload(struct eio_session *s, struct sio_slice body)
+static int receive_payload(struct eio_session *s, struct sio_slice body,
+                           next_packet next)
 {
     struct sio_str rest = {body.len > 0 ? (const char *)body.ptr : "", body.len};
     struct eio_packet packet;
     int rv;
 
-    while ((rv = eio_payload_next(&rest, &packet)) > 0) {
+    while ((rv = next(&rest, &packet)) > 0) {
         rv = eio_session_receive(s, &packet, body.buf);
         if (rv < 0 || s->state != EIO_OPEN)
             break;
@@ -349,10 +472,37 @@ static int receive_payload(struct eio_session *s, struct sio_slice body)
     return rv;
 }
 
+static int receive_form(struct eio_session *s, struct sio_slice form, next_packet next)
+{
+    struct sio_buf *payload;
+    int rv =
+        eio_jsonp_form((struct sio_str){(const char *)form.ptr, form.len}, &payload);
+
+    if (rv < 0)
+        return rv;
+    rv = receive_payload(s, sio_slice_of(payload), next);
+    sio_buf_unref(payload);
+    return rv;
+}
+
+static int receive_post(struct eio_session *s, struct style style,
+                        const struct http_request *r)
+{
+    struct sio_slice body = http_request_body(r);
+    next_packet next = style.protocol_3 ? eio_payload3_next : eio_payload_next;
+
+    if (style.script > 0)
+        return receive_form(s, body, next);
+    if (style.protocol_3 && is_octet_stream(r))
+        next = eio_payload3_next_binary;
+    return receive_payload(s, body, next);
+}
+
 void eio_polling_post(struct http_request *r)
 {
     struct eio_transport *t = http_request_data(r);
     struct eio_session *s;
+    struct style style;
     int rv = SIO_OK;
 
     if (!t) {
@@ -360,10 +510,11 @@ void eio_polling_post(struct http_request *r)
         return;
     }
     s = t->session;
+    style = style_of(polling_of(t));
     polling_of(t)->post = NULL;
     http_request_set_data(r, NULL);
     if (s->state == EIO_OPEN)
-        rv = receive_payload(s, http_request_body(r));
+        rv = receive_post(s, style, r);
     if (rv < 0)
         eio_refuse(r, 400, EIO_REFUSE_REQUEST, NULL);
     else

@@ -48,12 +48,12 @@ static void on_message(struct ws *ws, bool text, struct sio_slice msg, void *use
     if (s->state != EIO_OPEN)
         return;
     if (!text) {
-        eio_session_receive_binary(s, msg);
-        return;
+        rv = eio_session_receive_binary(s, msg);
+    } else {
+        rv = eio_session_parse(s, str, &packet);
+        if (rv == SIO_OK)
+            rv = eio_session_receive(s, &packet, msg.buf);
     }
-    rv = eio_packet_parse(str, &packet);
-    if (rv == SIO_OK)
-        rv = eio_session_receive(s, &packet, msg.buf);
     if (rv < 0)
         eio_session_fail(s, eio_session_reason_of(rv));
 }
@@ -248,15 +248,19 @@ static int move_queue(struct websocket *w, bool all)
 
 static void websocket_flush(struct eio_transport *t)
 {
+    if (t->session->held)
+        return;
     if (move_queue(websocket_of(t), false) < 0)
         eio_session_fail(t->session, EIO_CLOSE_TRANSPORT_ERROR);
 }
 
-/* A ping does not wait behind the queue: its answer says that the peer is alive. */
-static void websocket_ping(struct eio_transport *t)
+/* A heartbeat does not wait behind the queue: it says that the peer is alive. */
+static void websocket_heartbeat(struct eio_transport *t)
 {
-    static const uint8_t frame[] = {0x80 | WS_TEXT, 1, '0' + EIO_PACKET_PING};
-    struct sio_slice s = {NULL, frame, sizeof(frame)};
+    static const uint8_t ping[] = {0x80 | WS_TEXT, 1, '0' + EIO_PACKET_PING};
+    static const uint8_t pong[] = {0x80 | WS_TEXT, 1, '0' + EIO_PACKET_PONG};
+    bool pings = eio_session_protocol(t->session) == 4;
+    struct sio_slice s = {NULL, pings ? ping : pong, sizeof(ping)};
 
     if (ws_send_frames(websocket_of(t)->ws, &s, 1) < 0)
         eio_session_fail(t->session, EIO_CLOSE_TRANSPORT_ERROR);
@@ -323,7 +327,7 @@ const struct eio_transport_ops eio_websocket_ops = {
     .writable = websocket_writable,
     .send = websocket_send,
     .flush = websocket_flush,
-    .ping = websocket_ping,
+    .heartbeat = websocket_heartbeat,
     .finish = websocket_finish,
     .close = websocket_close,
     .abort = websocket_abort,

@@ -275,6 +275,110 @@ static int fini(void **state)
     return 0;
 }
 
+static struct eio_msg *text_and_bytes(struct sio_buf *large)
+{
+    struct sio_slice text[] = {{NULL, (const uint8_t *)"\xe2\x82\xac", 2},
+                               {NULL, (const uint8_t *)"\xac\xf0\x9f\x98\x80", 5}};
+    struct sio_slice small = {NULL, (const uint8_t *)"\1\2\3", 3};
+    struct sio_slice big = sio_slice_of(large);
+    struct eio_part parts[] = {{true, text, 2}, {false, &small, 1}, {false, &big, 1}};
+    struct eio_msg_options opts = {.replace_key = 9, .is_volatile = true};
+
+    return eio_msg_new(parts, 3, &opts);
+}
+
+static void protocol_3_puts_the_type_before_bytes(void **state)
+{
+    struct sio_buf *large = numbered(5000);
+    struct eio_msg *msg = text_and_bytes(large);
+    struct eio_msg *form = eio_msg_form(msg, EIO_FORM_3);
+    struct sio_str frames;
+
+    (void)state;
+    assert_non_null(form);
+    assert_ptr_not_equal(form, msg);
+    assert_ptr_equal(eio_msg_form(msg, EIO_FORM_3), form);
+    assert_int_equal(form->n_parts, 3);
+    assert_int_equal(form->replace_key, 9);
+    assert_true(form->is_volatile);
+    frames = frames_of(form, 0);
+    assert_int_equal(frames.len, 2 + 8 + 2 + 4 + 4 + 5001);
+    assert_memory_equal(frames.ptr,
+                        "\x81\x08"
+                        "4\xe2\x82\xac\xf0\x9f\x98\x80",
+                        10);
+    assert_memory_equal(frames.ptr + 10, "\x82\4\4\1\2\3", 6);
+    assert_memory_equal(frames.ptr + 16, "\x82\x7e\x13\x89\4", 5);
+    assert_memory_equal(frames.ptr + 21, sio_buf_data(large), 5000);
+    assert_int_equal(eio_msg_body_len(form, 0), 8);
+    assert_int_equal(eio_msg_body_units(form, 0), 4);
+    assert_int_equal(eio_msg_body_units(form, 0), 4);
+    assert_int_equal(eio_msg_body_len(form, 2), 5001);
+    sio_buf_unref(large);
+    eio_msg_unref(msg);
+}
+
+static void protocol_3_makes_texts_of_bytes_where_asked(void **state)
+{
+    struct sio_buf *large = numbered(5000);
+    struct eio_msg *msg = text_and_bytes(large);
+    struct eio_msg *form = eio_msg_form(msg, EIO_FORM_3_BASE64);
+
+    (void)state;
+    assert_non_null(form);
+    assert_ptr_not_equal(eio_msg_form(msg, EIO_FORM_3), form);
+    assert_ptr_equal(eio_msg_form(msg, EIO_FORM_3_BASE64), form);
+    assert_true(form->parts[1].text && form->parts[2].text);
+    assert_bytes(body_of(form, 1), "b4AQID", 6);
+    assert_int_equal(eio_msg_body_units(form, 2), 2 + 6668);
+    assert_bytes(payload_of(msg, 1), "bAQID", 5);
+    /* It may outlive the message that it was made of. */
+    eio_msg_ref(form);
+    eio_msg_unref(msg);
+    assert_bytes(body_of(form, 1), "b4AQID", 6);
+    eio_msg_unref(form);
+    sio_buf_unref(large);
+}
+
+static void what_has_no_bytes_is_the_same_in_all_forms(void **state)
+{
+    struct eio_msg *msg = eio_msg_text("hello", 5);
+
+    (void)state;
+    assert_ptr_equal(eio_msg_form(msg, EIO_FORM_3), msg);
+    assert_ptr_equal(eio_msg_form(msg, EIO_FORM_3_BASE64), msg);
+    assert_int_equal(eio_msg_body_units(msg, 0), 6);
+    eio_msg_unref(msg);
+    msg = eio_msg_packet(SIO_STR("0{}"));
+    assert_bytes(frames_of(msg, 0),
+                 "\x81\x03"
+                 "0{}",
+                 5);
+    eio_msg_unref(msg);
+}
+
+static void forms_survive_each_failing_allocation(void **state)
+{
+    struct sio_buf *large = numbered(5000);
+
+    (void)state;
+    for (int f = EIO_FORM_3; f <= EIO_FORM_3_BASE64; f++) {
+        alloc_fail_each(i)
+        {
+            struct eio_msg *msg, *form;
+
+            alloc_fail_pause();
+            msg = text_and_bytes(large);
+            alloc_fail_resume();
+            form = eio_msg_form(msg, (enum eio_form)f);
+            if (form)
+                assert_int_equal(form->n_parts, 3);
+            eio_msg_unref(msg);
+        }
+    }
+    sio_buf_unref(large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +392,10 @@ int main(void)
         cmocka_unit_test(base64_is_made_once),
         cmocka_unit_test(frame_headers_take_the_shortest_form),
         cmocka_unit_test(survives_each_failing_allocation),
+        cmocka_unit_test(protocol_3_puts_the_type_before_bytes),
+        cmocka_unit_test(protocol_3_makes_texts_of_bytes_where_asked),
+        cmocka_unit_test(what_has_no_bytes_is_the_same_in_all_forms),
+        cmocka_unit_test(forms_survive_each_failing_allocation),
     };
 
     return cmocka_run_group_tests(tests, NULL, fini);

@@ -67,7 +67,7 @@ static void fake_flush(struct eio_transport *t)
         eio_queue_sent(q, msg->n_parts - part);
 }
 
-static void fake_ping(struct eio_transport *t)
+static void fake_heartbeat(struct eio_transport *t)
 {
     note(t, 'p');
 }
@@ -100,7 +100,7 @@ static const struct eio_transport_ops fake_ops = {
     .writable = fake_writable,
     .send = fake_send,
     .flush = fake_flush,
-    .ping = fake_ping,
+    .heartbeat = fake_heartbeat,
     .finish = fake_finish,
     .close = fake_close,
     .abort = fake_abort,
@@ -134,18 +134,23 @@ static void on_gone(struct eio_sessions *table)
     fix.n_gone++;
 }
 
-static void open_session(uint32_t interval_ms, uint32_t timeout_ms)
+static void open_session_3(uint32_t interval_ms, uint32_t timeout_ms, bool is_3)
 {
     fix.table.ping_interval_ms = interval_ms;
     fix.table.ping_timeout_ms = timeout_ms;
     fix.table.max_queue_bytes = 1000;
-    fix.session = eio_session_new(&fix.table);
+    fix.session = eio_session_new(&fix.table, is_3 ? EIO_FORM_3 : EIO_FORM_4);
     assert_non_null(fix.session);
     fix.fake.base.ops = &fake_ops;
     fix.fake.base.session = fix.session;
     fix.fake.send_result = SIO_ERR_AGAIN;
     eio_session_opened(fix.session, &fix.fake.base);
     eio_session_set_ops(fix.session, &session_ops, NULL);
+}
+
+static void open_session(uint32_t interval_ms, uint32_t timeout_ms)
+{
+    open_session_3(interval_ms, timeout_ms, false);
 }
 
 static struct eio_session *find(void)
@@ -329,6 +334,79 @@ static void a_pong_counts_from_its_arrival(void **state)
     assert_string_equal(fix.fake.log, "pp");
 }
 
+static void in_protocol_3_the_client_pings(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    open_session_3(10, 10, true);
+    assert_int_equal(eio_session_protocol(fix.session), 3);
+    before = fix.session->deadline_ns;
+    turn();
+    assert_int_equal(receive("2"), SIO_OK);
+    assert_string_equal(fix.fake.log, "p");
+    assert_true(fix.session->deadline_ns >= before);
+    assert_int_equal(receive("3"), SIO_ERR_PROTOCOL);
+    while (fix.n_closed == 0)
+        turn();
+    assert_string_equal(fix.fake.log, "pC");
+    assert_int_equal(fix.reason, EIO_CLOSE_PING_TIMEOUT);
+}
+
+static void in_protocol_3_binary_has_a_type(void **state)
+{
+    static const uint8_t bytes[] = {4, 1, 2};
+
+    (void)state;
+    open_session_3(25000, 20000, true);
+    assert_int_equal(
+        eio_session_receive_binary(fix.session, (struct sio_slice){NULL, bytes, 3}),
+        SIO_OK);
+    assert_int_equal(fix.table.stats.bytes_in, 2);
+    assert_int_equal(
+        eio_session_receive_binary(fix.session, (struct sio_slice){NULL, bytes + 1, 2}),
+        SIO_ERR_PARSE);
+    assert_int_equal(
+        eio_session_receive_binary(fix.session, (struct sio_slice){NULL, bytes, 0}),
+        SIO_ERR_PARSE);
+    assert_int_equal(fix.n_messages, 1);
+}
+
+static void what_is_held_goes_out_later_in_order(void **state)
+{
+    struct eio_msg *msg;
+    uint32_t part;
+
+    (void)state;
+    open_session_3(25000, 20000, true);
+    assert_int_equal(eio_session_hold(fix.session, SIO_STR("0{}")), SIO_OK);
+    assert_int_equal(send_text("x", false), SIO_OK);
+    msg = eio_queue_front(&fix.session->queue, &part);
+    assert_int_equal(msg->bytes, 5);
+    while (fix.session->held) {
+        assert_string_equal(fix.fake.log, "");
+        turn();
+    }
+    assert_string_equal(fix.fake.log, "f");
+    assert_int_equal(fix.n_closed, 0);
+}
+
+static void what_is_held_makes_way_for_what_is_large(void **state)
+{
+    char large[2001];
+
+    (void)state;
+    memset(large, 'x', sizeof(large));
+    large[2000] = 0;
+    open_session_3(25000, 20000, true);
+    fix.fake.writable = true;
+    assert_int_equal(eio_session_hold(fix.session, SIO_STR("0{}")), SIO_OK);
+    assert_int_equal(send_text(large, false), SIO_OK);
+    assert_false(fix.session->held);
+    turn();
+    assert_int_equal(fix.n_closed, 0);
+}
+
 static void messages_of_a_turn_are_flushed_once(void **state)
 {
     (void)state;
@@ -442,7 +520,7 @@ static void survives_each_failing_allocation(void **state)
     (void)state;
     alloc_fail_each(i)
     {
-        s = eio_session_new(&fix.table);
+        s = eio_session_new(&fix.table, EIO_FORM_4);
         if (s)
             eio_session_discard(s);
         assert_int_equal(fix.table.by_sid.n_items, 0);
@@ -477,6 +555,10 @@ int main(void)
         TEST(a_deadline_counts_without_its_timer),
         TEST(pings_once_and_then_times_out),
         TEST(a_pong_counts_from_its_arrival),
+        TEST(in_protocol_3_the_client_pings),
+        TEST(in_protocol_3_binary_has_a_type),
+        TEST(what_is_held_goes_out_later_in_order),
+        TEST(what_is_held_makes_way_for_what_is_large),
         TEST(messages_of_a_turn_are_flushed_once),
         TEST(what_the_transport_takes_is_not_queued),
         TEST(nothing_passes_what_waits),
