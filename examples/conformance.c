@@ -778,6 +778,7 @@ enum {
     OPT_MAX_PAYLOAD,
     OPT_CONNECT_TIMEOUT,
     OPT_UPGRADE_TIMEOUT,
+    OPT_PARSER,
     OPT_RAW_ENGINE,
     OPT_DEFLATE,
     OPT_DEFLATE_ALONE,
@@ -796,6 +797,7 @@ static const struct option long_options[] = {
     {"max-payload", required_argument, NULL, OPT_MAX_PAYLOAD},
     {"connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT},
     {"upgrade-timeout", required_argument, NULL, OPT_UPGRADE_TIMEOUT},
+    {"parser", required_argument, NULL, OPT_PARSER},
     {"raw-engine", no_argument, NULL, OPT_RAW_ENGINE},
     {"deflate", no_argument, NULL, OPT_DEFLATE},
     {"deflate-alone", no_argument, NULL, OPT_DEFLATE_ALONE},
@@ -818,6 +820,7 @@ static void usage(FILE *f)
           "  --max-payload N       1000000\n"
           "  --connect-timeout N   45000\n"
           "  --upgrade-timeout N   10000\n"
+          "  --parser NAME         json or msgpack (json)\n"
           "  --raw-engine          echo Engine.IO messages, no Socket.IO\n"
           "  --deflate             compress on WebSocket what a client offers to\n"
           "  --deflate-alone       the same, each message on its own\n"
@@ -842,6 +845,16 @@ static uint32_t number(const char *name, const char *text, uint32_t max)
     return (uint32_t)n;
 }
 
+static enum sio_parser_kind parser_kind(const char *name)
+{
+    if (strcmp(name, "json") == 0)
+        return SIO_PARSER_JSON;
+    if (strcmp(name, "msgpack") == 0)
+        return SIO_PARSER_MSGPACK;
+    fprintf(stderr, "conformance: --parser: not json or msgpack: %s\n", name);
+    exit(2);
+}
+
 static void take_option(struct options *o, int opt, const char *name)
 {
     struct eio_server_options *engine = &o->server.engine;
@@ -862,6 +875,7 @@ static void take_option(struct options *o, int opt, const char *name)
     case OPT_UPGRADE_TIMEOUT:
         engine->upgrade_timeout_ms = number(name, optarg, INT32_MAX);
         break;
+    case OPT_PARSER: o->server.parser = parser_kind(optarg); break;
     case OPT_RAW_ENGINE: o->raw = true; break;
     case OPT_DEFLATE_ALONE:
         engine->deflate.server_no_context_takeover = true;

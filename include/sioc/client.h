@@ -12,6 +12,7 @@
 #define SIOC_CLIENT_H
 
 #include <sioc/message.h>
+#include <sioc/parser.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -45,6 +46,7 @@ struct sio_client_options {
     enum sio_client_offline offline;
     size_t max_queue_bytes; /* waiting to be sent, connected or not; 0: 16 MiB */
     size_t max_message; /* bytes, accepted from the server in one message; 0: 16 MiB */
+    enum sio_parser_kind parser; /* what the server uses; 0: SIO_PARSER_JSON */
 
     /*
      * Events that are sent again until the server acknowledges them, volatile ones

@@ -15,6 +15,7 @@
 
 #include <sioc/engineio.h>
 #include <sioc/message.h>
+#include <sioc/parser.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,6 +36,7 @@ struct sio_server_options {
      * max_payload.
      */
     size_t max_binary_bytes;
+    enum sio_parser_kind parser; /* what all clients use; 0: SIO_PARSER_JSON */
 };
 
 /*

@@ -11,6 +11,7 @@
 #include <sioc/http.h>
 #include <sioc/loop.h>
 #include <sioc/message.h>
+#include <sioc/parser.h>
 #include <sioc/server.h>
 
 #endif

@@ -494,6 +494,27 @@ bool json_next(struct json_iter *it, struct sio_str *key, struct sio_str *value)
     return true;
 }
 
+static bool is_separator(char c)
+{
+    return c == ',' || c == ':' || is_space((uint8_t)c);
+}
+
+bool json_token(struct sio_str *rest, struct sio_str *token)
+{
+    const char *p = rest->ptr;
+    const char *end = p + rest->len;
+    const char *start;
+
+    while (p < end && is_separator(*p))
+        p++;
+    start = p;
+    if (p < end)
+        p = memchr("[]{}", *p, 4) ? p + 1 : pass_value(p, end);
+    *token = (struct sio_str){start, (size_t)(p - start)};
+    *rest = (struct sio_str){p, (size_t)(end - p)};
+    return token->len > 0;
+}
+
 bool json_get(struct sio_str object, const char *name, struct sio_str *value)
 {
     struct json_iter it = json_iter(object);

@@ -59,6 +59,12 @@ struct json_iter json_iter(struct sio_str value);
 bool json_next(struct json_iter *it, struct sio_str *key, struct sio_str *value);
 
 /*
+ * Cuts the next token off checked text: one of []{}, a string, a number or a word;
+ * what only separates them is passed.  False at the end.
+ */
+bool json_token(struct sio_str *rest, struct sio_str *token);
+
+/*
  * The member of a checked object; the last one of that name wins.  False if there is
  * none.  Linear: for objects with few members.
  */

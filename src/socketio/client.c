@@ -332,7 +332,7 @@ struct sio_client *sio_client_new(struct net_loop *loop,
         return NULL;
     }
     c->loop = loop;
-    c->codec.parser = &sio_parser_json;
+    c->codec.parser = sio_parser_of(opts->parser);
     c->codec.max_attachments = MAX_ATTACHMENTS;
     c->codec.max_bytes = c->config.max_message;
     c->on_down = opts->on_down;

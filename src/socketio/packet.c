@@ -297,7 +297,7 @@ static int enter(struct sio_placeholder_walk *w, bool object)
     return SIO_OK;
 }
 
-static bool num_index(struct sio_str num, uint32_t *index)
+bool sio_placeholder_num(struct sio_str num, uint32_t *index)
 {
     double d;
 
@@ -319,7 +319,7 @@ static int leave(struct sio_placeholder_walk *w, struct sio_str *num, uint32_t *
         w->frames[w->depth - 1].occupied = true;
     if (!f->marked)
         return 0;
-    if (f->occupied || !num_index(f->num, index))
+    if (f->occupied || !sio_placeholder_num(f->num, index))
         return SIO_ERR_PROTOCOL;
     *num = f->num;
     return 1;
@@ -371,7 +371,7 @@ int64_t sio_placeholder_index(struct sio_str value)
         return -1;
     if (!json_get(value, "_placeholder", &member) || json_type(member) != JSON_TRUE)
         return -1;
-    if (!json_get(value, "num", &member) || !num_index(member, &index))
+    if (!json_get(value, "num", &member) || !sio_placeholder_num(member, &index))
         return -1;
     return index;
 }

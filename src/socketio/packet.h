@@ -105,6 +105,9 @@ void sio_placeholder_walk_init(struct sio_placeholder_walk *w, struct sio_str js
 int sio_placeholder_next(struct sio_placeholder_walk *w, struct sio_str *num,
                          uint32_t *index);
 
+/* What a placeholder's member "num" says (ptr NULL: there is none), if an index. */
+bool sio_placeholder_num(struct sio_str num, uint32_t *index);
+
 /* The index that a checked value says if it is a placeholder, else -1. */
 int64_t sio_placeholder_index(struct sio_str value);
 

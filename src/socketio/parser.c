@@ -137,15 +137,29 @@ int sio_codec_decode(const struct sio_codec *c, struct sio_assembly **pending,
 {
     /* The packet's fields are set as it is parsed: no need to clear them all. */
     in->packet = NULL;
+    in->text = (struct sio_slice){0};
     in->attachments = NULL;
-    in->assembly = NULL;
     in->why = NULL;
+    in->assembly = NULL;
+    in->owned_text = NULL;
+    in->owned_parts = NULL;
     return c->parser->decode(c, pending, text, msg, in);
 }
 
 void sio_incoming_fini(struct sio_incoming *in)
 {
     sio_assembly_free(in->assembly);
+    sio_buf_unref(in->owned_text);
+    mem_free(in->owned_parts);
+}
+
+const struct sio_parser *sio_parser_of(enum sio_parser_kind kind)
+{
+    switch (kind) {
+    case SIO_PARSER_JSON: return &sio_parser_json;
+    case SIO_PARSER_MSGPACK: return &sio_parser_msgpack;
+    }
+    return &sio_parser_json;
 }
 
 struct eio_msg *sio_packet_msg(const struct sio_parser *parser,

@@ -9,6 +9,8 @@
 #ifndef SOCKETIO_PARSER_H
 #define SOCKETIO_PARSER_H
 
+#include <sioc/parser.h>
+
 #include "socketio/packet.h"
 
 struct sio_parser;
@@ -30,6 +32,8 @@ struct sio_incoming {
     /* Where the three lie; not for the reader. */
     struct sio_packet parsed;
     struct sio_assembly *assembly;
+    struct sio_buf *owned_text;
+    struct sio_slice *owned_parts; /* the array; the bytes are the message's */
 };
 
 /* A packet on its way out.  All is borrowed. */
@@ -63,9 +67,14 @@ struct sio_parser {
 /* The protocol's own: text, each attachment a message behind it. */
 extern const struct sio_parser sio_parser_json;
 
+/* One binary message, a map. */
+extern const struct sio_parser sio_parser_msgpack;
+
+const struct sio_parser *sio_parser_of(enum sio_parser_kind kind);
+
 /*
- * Takes one message.  1: a packet is complete, and *in holds it until sio_incoming_fini.
- * 0: it waits in *pending for the rest (start with NULL, end with sio_assembly_free).
+ * Takes one message; sio_incoming_fini ends what it gave, whatever that was.  1: a
+ * packet is complete, in *in.  0: it waits in *pending for the rest (start with NULL, end with sio_assembly_free).
  * Else in->why says what was wrong: errors as sio_packet_parse, SIO_ERR_PROTOCOL where
  * the message is out of place, SIO_ERR_TOO_BIG over max_bytes, SIO_ERR_NOMEM.
  */

@@ -68,7 +68,7 @@ static struct sio_server *server_alloc(struct net_loop *loop,
     server->connect_timeout_ms =
         opts->connect_timeout_ms ? opts->connect_timeout_ms : 45000;
     server->max_namespaces = opts->max_namespaces ? opts->max_namespaces : 64;
-    server->codec.parser = &sio_parser_json;
+    server->codec.parser = sio_parser_of(opts->parser);
     server->codec.max_attachments = opts->max_attachments ? opts->max_attachments : 10;
     server->codec.max_bytes =
         opts->max_binary_bytes ? opts->max_binary_bytes : 4 * max_payload;
