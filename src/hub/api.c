@@ -58,7 +58,7 @@ void hub_api_reply(struct http_request *r, struct wbuf *w)
     sio_buf_unref(b);
 }
 
-static void write_local_time(struct wbuf *w, int64_t wall_us)
+void hub_api_write_time(struct wbuf *w, int64_t wall_us)
 {
     char text[CLOCK_LOCAL_SIZE];
     size_t len = clock_format_local(wall_us, text);
@@ -81,7 +81,7 @@ static void on_status(struct http_request *r, void *user)
               "\"nucs_conectados\":%zu,\"usar_config_file\":%s,\"timestamp\":",
               hub_registry_n_nucs(&hub->registry),
               hub->config->file ? "true" : "false");
-    write_local_time(&w, clock_wall_us());
+    hub_api_write_time(&w, clock_wall_us());
     wbuf_add_byte(&w, '}');
     hub_api_reply(r, &w);
 }
@@ -96,7 +96,7 @@ static void write_nuc(struct wbuf *w, const struct hub_nuc *nuc)
     else
         wbuf_add_cstr(w, "[]");
     wbuf_add_cstr(w, ",\"conectado\":true,\"connected_at\":");
-    write_local_time(w, nuc->connected_us);
+    hub_api_write_time(w, nuc->connected_us);
     wbuf_addf(w, ",\"last_heartbeat\":%lld.%06d}",
               (long long)(nuc->heartbeat_us / 1000000),
               (int)(nuc->heartbeat_us % 1000000));
@@ -391,6 +391,34 @@ static bool write_detected(struct call *call, struct wbuf *w,
     return true;
 }
 
+static const char *ip_local_of(const struct hub_nuc *nuc)
+{
+    return nuc->ip_local;
+}
+
+static const char *red_of(const struct hub_nuc *nuc)
+{
+    return nuc->red;
+}
+
+/* What the connected agents say of themselves, in one text that the app prints. */
+static void write_networks(struct wbuf *w, const struct hub_registry *r,
+                           const char *(*of)(const struct hub_nuc *nuc))
+{
+    const struct hub_nuc *nuc;
+    struct wbuf text;
+
+    wbuf_init(&text, HUB_REPLY_MAX);
+    list_for_each (nuc, struct hub_nuc, link, &r->nucs) {
+        if (of(nuc)[0] == '\0')
+            continue;
+        wbuf_add_cstr(&text, text.len > 0 ? ", " : "");
+        wbuf_add_cstr(&text, of(nuc));
+    }
+    json_write_string(w, wbuf_str(&text));
+    wbuf_fini(&text);
+}
+
 static void write_detectar(struct call *call, struct wbuf *w)
 {
     const struct hub_config *config = call->hub->config;
@@ -399,15 +427,14 @@ static void write_detectar(struct call *call, struct wbuf *w)
 
     wbuf_add_cstr(w, "{\"success\":true,\"camaras\":[");
     n = write_cameras(call, w, write_detected);
-    /*
-     * The app prints these three; nothing is scanned, so there is no network to name.
-     */
-    wbuf_addf(
-        w,
-        "],\"total\":%zu,\"total_dispositivos\":%zu,\"ip_local\":\"\",\"red\":\"\","
-        "\"modo\":\"%s\",\"timestamp\":",
-        n, n, configured ? "configurado" : "automatico");
-    write_local_time(w, clock_wall_us());
+    /* Nothing is scanned: the networks are those that the agents told of. */
+    wbuf_addf(w, "],\"total\":%zu,\"total_dispositivos\":%zu,\"ip_local\":", n, n);
+    write_networks(w, &call->hub->registry, ip_local_of);
+    wbuf_add_cstr(w, ",\"red\":");
+    write_networks(w, &call->hub->registry, red_of);
+    wbuf_addf(w, ",\"modo\":\"%s\",\"timestamp\":",
+              configured ? "configurado" : "automatico");
+    hub_api_write_time(w, clock_wall_us());
     wbuf_add_byte(w, '}');
 }
 

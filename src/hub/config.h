@@ -11,6 +11,8 @@
 #include <sioc/bytes.h>
 #include <sioc/loop.h>
 
+#include "hub/programs.h"
+
 #define HUB_ID_MAX     128 /* bytes of a nuc_id and of an ip */
 #define HUB_NOMBRE_MAX 256 /* bytes of a camera's name */
 
@@ -36,9 +38,10 @@ struct hub_config {
     char *intrusos_dir_2; /* NULL: there is no second one; */
     char *videos_dir;
     char *cercas_dir;
-    char *www_dir;  /* a built frontend, or NULL: the built-in page */
-    char *www_api;  /* the address that its pages are told, or NULL */
-    char *tls_cert; /* both or neither */
+    char *programs[HUB_N_PROGRAMS]; /* command lines, or NULL */
+    char *www_dir;                  /* a built frontend, or NULL: the built-in page */
+    char *www_api;                  /* the address that its pages are told, or NULL */
+    char *tls_cert;                 /* both or neither */
     char *tls_key;
     char *token; /* that agents must show; or NULL */
     char *redis_url;

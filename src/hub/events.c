@@ -284,6 +284,27 @@ static void touch(struct hub_nuc *nuc)
         nuc->heartbeat_us = clock_wall_us();
 }
 
+/* What newer agents say of themselves; what is missing or odd is left empty. */
+static void read_further_fields(struct sio_str object, struct hub_nuc *nuc)
+{
+    struct json_iter it;
+    struct sio_str key, value;
+
+    nuc->streams = false;
+    nuc->ip_local[0] = nuc->red[0] = '\0';
+    if (json_get(object, "ip_local", &value) && json_type(value) == JSON_STRING &&
+        copy_string(value, nuc->ip_local, HUB_ADDRESS_MAX) && !is_clean(nuc->ip_local))
+        nuc->ip_local[0] = '\0';
+    if (json_get(object, "red", &value) && json_type(value) == JSON_STRING &&
+        copy_string(value, nuc->red, HUB_ADDRESS_MAX) && !is_clean(nuc->red))
+        nuc->red[0] = '\0';
+    if (!json_get(object, "capacidades", &value) || json_type(value) != JSON_ARRAY)
+        return;
+    for (it = json_iter(value); json_next(&it, &key, &value);)
+        if (json_type(value) == JSON_STRING && json_string_eq(value, SIO_STR("stream")))
+            nuc->streams = true;
+}
+
 static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *user)
 {
     struct hub *hub = user;
@@ -301,6 +322,7 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
         acknowledge(e);
         return;
     }
+    read_further_fields(object, nuc);
     json_get(object, "camaras", &camaras);
     rv = hub_registry_set_camaras(&hub->registry, nuc, camaras,
                                   net_loop_now_ms(hub->loop));

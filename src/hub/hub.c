@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/random.h"
+#include "hub/fences.h"
 #include "hub/hub_impl.h"
 #include "net/tls.h"
 
@@ -64,6 +65,7 @@ static void on_tick(struct net_timer *timer, void *user)
     struct hub *hub = user;
 
     hub_events_ask(hub);
+    hub_programs_reap(hub);
     /* While pictures come, their memory is used again at once. */
     if (!hub->trimmed && net_loop_now_ms(hub->loop) - hub->picture_ms > IDLE_MS) {
         hub->trimmed = true;
@@ -98,7 +100,9 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
     hub->sio = sio_server_attach(hub->loop, hub->http, &sio, diag);
     if (!hub->sio)
         return SIO_ERR_NOMEM;
-    if (hub_events_init(hub) < 0 || hub_api_init(hub) < 0 || hub_alerts_route(hub) < 0)
+    if (hub_events_init(hub) < 0 || hub_api_init(hub) < 0 ||
+        hub_alerts_route(hub) < 0 || hub_fences_route(hub) < 0 ||
+        hub_programs_route(hub) < 0 || hub_info_route(hub) < 0)
         return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
     if (config->www_dir)
         return hub_www_init(&hub->www, hub, diag);
@@ -170,6 +174,8 @@ struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
     if (rv == SIO_OK)
         rv = make_folders(hub, diag);
     if (rv == SIO_OK)
+        rv = hub_programs_check(hub, diag);
+    if (rv == SIO_OK)
         rv = make_servers(hub, diag);
     if (rv == SIO_OK)
         rv = start_listening(hub, diag);
@@ -191,6 +197,7 @@ void hub_free(struct hub *hub)
     http_server_free(hub->http);
     store_free(hub->store);
     hub_registry_fini(&hub->registry);
+    hub_programs_fini(hub);
     free_folders(hub);
     hub_www_fini(&hub->www);
     mem_free(hub);

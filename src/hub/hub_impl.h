@@ -9,6 +9,7 @@
 #include "http/server.h"
 #include "hub/alerts.h"
 #include "hub/hub.h"
+#include "hub/programs.h"
 #include "hub/registry.h"
 #include "hub/www.h"
 #include "socketio/server.h"
@@ -31,6 +32,7 @@ struct hub {
     struct hub_registry registry;
     struct hub_folder cercas;
     struct hub_alerts alerts;
+    struct hub_programs programs;
     struct hub_www www;
     struct net_timer tick; /* asks silent agents */
     uint64_t picture_ms;   /* when the last one came */
@@ -55,6 +57,9 @@ void hub_events_drop_agents(struct hub *hub);
 /* Asks agents that are silent for too long. */
 void hub_events_ask(struct hub *hub);
 
+/* /api/ip, and what is configured (info.c). */
+int hub_info_route(struct hub *hub);
+
 /* Routes below /api (api.c) and of the built-in page (page.c). */
 int hub_api_init(struct hub *hub);
 int hub_page_init(struct hub *hub);
@@ -64,6 +69,9 @@ int hub_page_init(struct hub *hub);
 
 /* Answers with the JSON that w holds and frees it, or 500 if it could not be written. */
 void hub_api_reply(struct http_request *r, struct wbuf *w);
+
+/* The server's local time as a JSON string. */
+void hub_api_write_time(struct wbuf *w, int64_t wall_us);
 
 /* The JSON body for an error that the HTTP server answers by itself (api.c). */
 struct sio_str hub_api_error_body(int status);

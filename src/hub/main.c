@@ -64,6 +64,7 @@ static int run(const struct hub_config *config)
     int status = EXIT_FAILURE;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a write that fails */
     p.loop = net_loop_new(&opts, &diag);
     if (!p.loop)
         return fail(&diag);

@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "hub/config.h"
 
+#define HUB_ADDRESS_MAX       63    /* bytes of an address or network */
 #define HUB_CAMARAS_MAX_BYTES 65536 /* of the list that a NUC registers */
 
 /* An agent's socket, in the struct of whoever knows sockets. */
@@ -32,6 +33,9 @@ struct hub_nuc {
     struct sio_buf *camaras; /* as registered, JSON; NULL: not yet */
     int64_t connected_us;    /* since 1970 */
     int64_t heartbeat_us;
+    bool streams;                       /* it can send live pictures */
+    char ip_local[HUB_ADDRESS_MAX + 1]; /* its own address, as it says; or "" */
+    char red[HUB_ADDRESS_MAX + 1];      /* its network, 192.168.77.0/24; or "" */
     char id[];
 };
 
