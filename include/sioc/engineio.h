@@ -164,6 +164,12 @@ struct eio_server_options {
     bool cors_credentials;
     const char *const *origins; /* NULL-terminated, or NULL: any */
     struct eio_deflate_options deflate;
+    /*
+     * Replies to polls are compressed from so many bytes on, where the client takes
+     * gzip or deflate and no message in them says no_compress.  0: 1024.
+     */
+    size_t poll_compress_min_bytes;
+    bool no_poll_compression;
 
     /* NULL: all are admitted.  Returns NULL to admit, or the message of the 403. */
     const char *(*allow_request)(struct eio_request *r, void *user);

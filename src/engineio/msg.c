@@ -209,6 +209,7 @@ void eio_msg_unref(struct eio_msg *msg)
     for (uint32_t i = 0; i < msg->n_parts; i++)
         sio_buf_unref(msg->parts[i].base64);
     eio_msg_packed_free(msg);
+    http_coded_fini(&msg->coded);
     eio_msg_unref(msg->other); /* a form of a form of this one, and no more */
     mem_free(msg);
 }

@@ -16,6 +16,7 @@
 #include <sioc/engineio.h>
 
 #include "base/buf.h"
+#include "http/coding.h"
 
 /* Slices up to this size are copied: dearer to keep alive than to copy. */
 #define EIO_MSG_COPY_MAX 2048
@@ -46,11 +47,11 @@ struct eio_msg {
     bool no_compress;
     uint8_t form; /* enum eio_form */
     uint64_t replace_key;
-    size_t bytes;             /* of its frames */
-    struct sio_slice *slices; /* of all parts, in order */
-    struct eio_msg *other;    /* the message in another form, once asked for, or NULL */
-    struct eio_msg_packed
-        *packed; /* compressed frames, of each window that was asked for */
+    size_t bytes;                  /* of its frames */
+    struct sio_slice *slices;      /* of all parts, in order */
+    struct eio_msg *other;         /* in another form, once asked for, or NULL */
+    struct eio_msg_packed *packed; /* its frames compressed; NULL until asked for */
+    struct http_coded coded;       /* all parts as a payload of protocol 4 */
     struct eio_msg_part parts[];
 };
 

@@ -555,6 +555,9 @@ static void fill_defaults(struct eio_server *server,
     table->upgrade_timeout_ms = o->upgrade_timeout_ms ? o->upgrade_timeout_ms : 10000;
     table->max_payload = o->max_payload ? o->max_payload : 1000000;
     table->max_queue_bytes = o->max_queue_bytes ? o->max_queue_bytes : 4 << 20;
+    if (!o->no_poll_compression)
+        table->poll_compress_min =
+            o->poll_compress_min_bytes ? o->poll_compress_min_bytes : 1024;
     fill_deflate(table, &o->deflate);
     server->cors = (struct http_cors){
         .enabled = o->cors,

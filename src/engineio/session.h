@@ -34,6 +34,7 @@ struct eio_sessions {
     uint32_t upgrade_timeout_ms;
     size_t max_payload;
     size_t max_queue_bytes;
+    size_t poll_compress_min; /* bytes of a reply to a poll; 0: never */
     bool deflate; /* agreed to where a WebSocket offers it */
     size_t deflate_min_bytes;
     struct ws_deflate_options deflate_opts;

@@ -38,6 +38,8 @@ struct reply {
     struct sio_slice *slices;
     size_t n;
     uint32_t n_packets;
+    struct eio_msg *only; /* the message that is all of it, or NULL */
+    bool no_compress;     /* one of its messages says so */
     /* Protocol 3: of each packet. */
     char heads[EIO_PAYLOAD_MAX_PACKETS][EIO_PAYLOAD3_HEAD_MAX];
 };
@@ -265,12 +267,17 @@ static int fill_reply(const struct polling *p, struct reply *reply)
 
     if (p->heartbeat_due)
         add_packet(reply, reply->style.protocol_3 ? &pong_packet : &ping_packet);
-    while (left > 0 && (msg = eio_queue_walk(&p->base.session->queue, &it, &part)))
+    while (left > 0 && (msg = eio_queue_walk(&p->base.session->queue, &it, &part))) {
+        reply->only = reply->n_packets == 0 && part == 0 ? msg : NULL;
+        reply->no_compress |= msg->no_compress;
         for (; part < msg->n_parts && left > 0; part++, left--)
             if (add_message(reply, msg, part) < 0)
                 return SIO_ERR_NOMEM;
+    }
     if (reply->closes)
         add_packet(reply, &close_packet);
+    if (reply->closes || (reply->only && reply->n_packets < reply->only->n_parts))
+        reply->only = NULL;
     return SIO_OK;
 }
 
@@ -287,6 +294,21 @@ static void mark_sent(struct eio_queue *q, uint32_t n_packets)
     }
 }
 
+/*
+ * What is broadcast to many that poll is, for most of them, a reply of its own, and
+ * compressed once.
+ */
+static void allow_compression(const struct polling *p, struct reply *reply)
+{
+    size_t min_bytes = p->base.session->table->poll_compress_min;
+    struct eio_msg *msg = reply->only;
+
+    if (reply->style.protocol_3 || reply->style.script > 0)
+        msg = NULL; /* its bytes depend on more than the message */
+    if (min_bytes > 0 && !reply->no_compress)
+        http_reply_compress(p->poll, min_bytes, msg ? &msg->coded : NULL);
+}
+
 /* Answers the waiting GET as planned. */
 static int answer_poll(struct polling *p, struct reply *reply)
 {
@@ -295,6 +317,7 @@ static int answer_poll(struct polling *p, struct reply *reply)
     if (rv < 0)
         return rv;
     p->heartbeat_due = false;
+    allow_compression(p, reply);
     rv = reply_styled(take_poll(p), reply->style, reply->binary, reply->slices,
                       reply->n);
     if (rv == SIO_OK)

@@ -95,6 +95,9 @@ struct http_request {
 
     /* Output. */
     struct wbuf fields;
+    bool compress; /* the body, from compress_min bytes on */
+    size_t compress_min;
+    struct http_coded *kept;
     bool close;        /* the connection ends with this reply */
     bool chunked;      /* the stream's form: chunks, */
     bool sized;        /* or a length; neither: to the end of the connection */

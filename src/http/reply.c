@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "http/coding.h"
 #include "http/connection.h"
 #include "http/cors.h"
 
@@ -130,16 +131,42 @@ static int send_whole(struct http_request *r, struct wbuf *head,
     return rv;
 }
 
-int http_reply(struct http_request *r, int status, const char *type,
-               const struct sio_slice *body, size_t n)
+void http_reply_compress(struct http_request *r, size_t min_bytes,
+                         struct http_coded *kept)
+{
+    r->compress = !r->c->server->opts.no_compression;
+    r->compress_min = min_bytes;
+    r->kept = kept;
+}
+
+/* The body in the coding that the client likes best; NULL: it stays as it is. */
+static struct sio_buf *code_body(struct http_request *r, int status,
+                                 const struct sio_slice *body, size_t n, size_t total)
+{
+    struct http_codings client;
+    struct sio_buf *coded;
+
+    if (!r->compress)
+        return NULL;
+    client = http_codings_parse(http_request_field(r, "Accept-Encoding"));
+    if (total < r->compress_min && status != 304 && !client.no_identity)
+        return NULL;
+    http_reply_field(r, "Vary", SIO_STR("Accept-Encoding"));
+    if (has_no_length(status) || client.best == HTTP_IDENTITY)
+        return NULL;
+    coded = http_code(client.best, body, n, r->kept);
+    if (coded)
+        http_reply_field(r, "Content-Encoding",
+                         sio_str_from(http_coding_name(client.best)));
+    return coded;
+}
+
+static int reply_as_is(struct http_request *r, int status, const char *type,
+                       const struct sio_slice *body, size_t n, size_t total)
 {
     struct wbuf head;
-    size_t total = 0;
-    bool copied;
+    bool copied = total <= MAX_COPIED_BODY;
 
-    for (size_t i = 0; i < n; i++)
-        total += body[i].len;
-    copied = total <= MAX_COPIED_BODY;
     write_head(r, &head, status, type, copied ? total : 0);
     if (!has_no_length(status)) {
         wbuf_add_str(&head, SIO_STR("Content-Length: "));
@@ -154,6 +181,25 @@ int http_reply(struct http_request *r, int status, const char *type,
     for (size_t i = 0; i < n; i++)
         wbuf_add(&head, body[i].ptr, body[i].len);
     return send_whole(r, &head, NULL, 0);
+}
+
+int http_reply(struct http_request *r, int status, const char *type,
+               const struct sio_slice *body, size_t n)
+{
+    struct sio_buf *coded;
+    struct sio_slice slice;
+    size_t total = 0;
+    int rv;
+
+    for (size_t i = 0; i < n; i++)
+        total += body[i].len;
+    coded = code_body(r, status, body, n, total);
+    if (!coded)
+        return reply_as_is(r, status, type, body, n, total);
+    slice = sio_slice_of(coded);
+    rv = reply_as_is(r, status, type, &slice, 1, slice.len);
+    sio_buf_unref(coded);
+    return rv;
 }
 
 int http_reply_bytes(struct http_request *r, int status, const char *type,

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "http/coding.h"
 #include "http/router.h"
 
 /* The public names of the methods are ours, bit for bit. */
@@ -20,7 +21,8 @@ static_assert((int)SIO_HTTP_PUT == HTTP_PUT, "PUT");
 static_assert((int)SIO_HTTP_OTHER == HTTP_OTHER, "OTHER");
 static_assert((int)SIO_HTTP_ANY == HTTP_ANY, "ANY");
 
-#define ETAG_SIZE 24
+#define ETAG_SIZE    24
+#define COMPRESS_MIN 1024 /* bytes of a page */
 
 /* A route, and what it needs as long as the server lives. */
 struct added {
@@ -31,6 +33,7 @@ struct added {
     void *user;
 
     struct sio_buf *page; /* of sio_http_page */
+    struct http_coded coded;
     char *type;
     char etag[ETAG_SIZE];
 };
@@ -63,6 +66,7 @@ void sio_http_init(struct sio_http *http, struct http_server *server)
 static void added_free(struct added *a)
 {
     sio_buf_unref(a->page);
+    http_coded_fini(&a->coded);
     mem_free(a->type);
     mem_free(a);
 }
@@ -102,15 +106,20 @@ static uint64_t digest(const uint8_t *p, size_t len)
     return h;
 }
 
+static struct sio_str without_weak(struct sio_str tag)
+{
+    if (str_starts(tag, SIO_STR("W/")))
+        return (struct sio_str){tag.ptr + 2, tag.len - 2};
+    return tag;
+}
+
 /* True if the list of If-None-Match holds the tag (RFC 9110, 13.1.2). */
 static bool has_tag(struct sio_str list, struct sio_str etag)
 {
     while (list.ptr) {
         struct sio_str tag = str_trim(str_cut(&list, ','));
 
-        if (str_starts(tag, SIO_STR("W/")))
-            tag = (struct sio_str){tag.ptr + 2, tag.len - 2};
-        if (str_eq(tag, etag) || str_eq_cstr(tag, "*"))
+        if (str_eq(without_weak(tag), without_weak(etag)) || str_eq_cstr(tag, "*"))
             return true;
     }
     return false;
@@ -124,6 +133,7 @@ static void on_page(struct http_request *r, void *user)
 
     http_reply_field(r, "ETag", etag);
     http_reply_field(r, "Cache-Control", SIO_STR("no-cache"));
+    http_reply_compress(r, COMPRESS_MIN, &a->coded);
     if (has_tag(http_request_field(r, "If-None-Match"), etag))
         http_reply(r, 304, NULL, NULL, 0);
     else
@@ -146,7 +156,7 @@ int sio_http_page(struct sio_http *http, const char *path, const char *type,
         added_free(a);
         return SIO_ERR_NOMEM;
     }
-    snprintf(a->etag, sizeof(a->etag), "\"%016llx\"",
+    snprintf(a->etag, sizeof(a->etag), "W/\"%016llx\"",
              (unsigned long long)digest(sio_buf_data(a->page), len));
     a->handler.on_request = on_page;
     return add(http, HTTP_GET, path, a);

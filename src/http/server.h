@@ -16,6 +16,7 @@
 
 struct http_server;
 struct http_request;
+struct http_coded; /* http/coding.h */
 
 enum http_method {
     HTTP_DELETE = 1 << 0,
@@ -53,6 +54,7 @@ struct http_server_options {
     uint32_t idle_timeout_ms;  /* keep-alive between requests; 0: 75 s */
     uint32_t write_timeout_ms; /* reply bytes waiting without any progress; 0: 60 s */
     struct http_cors cors;     /* for routes that have none of their own, 404, 405 */
+    bool no_compression;       /* http_reply_compress does nothing */
     /* The JSON body of an error made by the server itself; NULL: English {"success":false,"error":...}. */
     struct sio_str (*error_body)(int status);
 };
@@ -141,6 +143,15 @@ void *http_request_data(const struct http_request *r);
  * (SIO_ERR_INVAL); running out of memory ends the connection and shows in the ending's result.
  */
 int http_reply_field(struct http_request *r, const char *name, struct sio_str value);
+
+/*
+ * The body of the reply may be compressed, from min_bytes on, where the client takes that
+ * (Accept-Encoding); a client that refuses it as it is gets it so below, too.  The fields
+ * for it are the server's business.  kept holds the forms of a body that is sent more than
+ * once, borrowed until the reply, or NULL.  An ETag has to be a weak one.
+ */
+void http_reply_compress(struct http_request *r, size_t min_bytes,
+                         struct http_coded *kept);
 
 /* Closes the connection after this reply. */
 void http_reply_close(struct http_request *r);

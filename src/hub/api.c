@@ -54,6 +54,7 @@ void hub_api_reply(struct http_request *r, struct wbuf *w)
     }
     body = sio_slice_of(b);
     http_reply_field(r, "Cache-Control", SIO_STR("no-store"));
+    http_reply_compress(r, HUB_COMPRESS_MIN, NULL);
     http_reply(r, 200, JSON_TYPE, &body, 1);
     sio_buf_unref(b);
 }

@@ -67,6 +67,9 @@ int hub_page_init(struct hub *hub);
 /* Bytes of a reply that is made in memory. */
 #define HUB_REPLY_MAX (64 * 1024 * 1024)
 
+/* JSON and pages are compressed from this size on. */
+#define HUB_COMPRESS_MIN 1024
+
 /* Answers with the JSON that w holds and frees it, or 500 if it could not be written. */
 void hub_api_reply(struct http_request *r, struct wbuf *w);
 

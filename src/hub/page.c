@@ -47,7 +47,7 @@ static void on_file(struct http_request *r, void *user)
     struct sio_str asked = http_request_field(r, "If-None-Match");
     char tag[32];
     struct sio_str etag = {tag,
-                           (size_t)snprintf(tag, sizeof(tag), "\"%s\"", hub->boot)};
+                           (size_t)snprintf(tag, sizeof(tag), "W/\"%s\"", hub->boot)};
 
     if (!file) { /* a path that was decoded to one of ours */
         http_reply_error(r, 404, "No encontrado");
@@ -57,6 +57,7 @@ static void on_file(struct http_request *r, void *user)
     http_reply_field(r, "Cache-Control", SIO_STR("no-cache"));
     http_reply_field(r, "Content-Security-Policy", CONTENT_POLICY);
     http_reply_field(r, "X-Content-Type-Options", SIO_STR("nosniff"));
+    http_reply_compress(r, HUB_COMPRESS_MIN, NULL);
     if (asked.ptr && str_eq(str_trim(asked), etag))
         http_reply(r, 304, NULL, NULL, 0);
     else

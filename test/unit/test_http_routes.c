@@ -124,12 +124,41 @@ static void a_page_that_the_client_has_is_not_sent_again(void **state)
     assert_non_null(end);
     *end = '\0';
 
-    snprintf(field, sizeof(field), "If-None-Match: \"x\", W/%s\r\n\r\n", tag);
-    expect(f, "GET /a", field, "304", "\r\nETag: ");
+    snprintf(field, sizeof(field), "If-None-Match: \"x\", %s\r\n\r\n", tag);
+    expect(f, "GET /a", field, "304", "\r\nETag: W/");
+    snprintf(field, sizeof(field), "If-None-Match: %s\r\n\r\n", tag + 2);
+    expect(f, "GET /a", field, "304", "\r\nETag: W/"); /* compared weakly */
     expect(f, "GET /b", field, "200", "two");
     expect(f, "GET /a", "If-None-Match: *\r\n\r\n", "304", "");
     expect(f, "GET /a", "If-None-Match: \"x\"\r\n\r\n", "200", "one");
     free(reply);
+}
+
+static void a_large_page_is_compressed_for_who_takes_it(void **state)
+{
+    struct fixture *f = *state;
+    char text[3001];
+
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    assert_int_equal(sio_http_page(f->http, "/l", "text/plain", text, 3000), SIO_OK);
+    assert_int_equal(sio_http_page(f->http, "/s", "text/plain", text, 300), SIO_OK);
+    expect(f, "GET /l", "Accept-Encoding: gzip\r\n\r\n", "200",
+           "\r\nContent-Encoding: gzip\r\n");
+    expect(f, "GET /l", "Accept-Encoding: deflate\r\n\r\n", "200",
+           "\r\nContent-Encoding: deflate\r\n");
+    expect(f, "HEAD /l", "Accept-Encoding: gzip\r\n\r\n", "200",
+           "\r\nContent-Encoding: gzip\r\n");
+    expect(f, "GET /l", "Accept-Encoding: gzip\r\n\r\n", "200",
+           "\r\nVary: Accept-Encoding\r\n");
+    expect(f, "GET /l", "\r\n", "200", "\r\nVary: Accept-Encoding\r\n");
+    expect(f, "GET /l", "If-None-Match: *\r\n\r\n", "304",
+           "\r\nVary: Accept-Encoding\r\n");
+    expect(f, "GET /l", "Accept-Encoding: gzip;q=0\r\n\r\n", "200", text);
+    expect(f, "GET /s", "Accept-Encoding: gzip\r\n\r\n", "200",
+           "\r\nContent-Length: 300\r\n");
+    expect(f, "GET /s", "Accept-Encoding: gzip, identity;q=0\r\n\r\n", "200",
+           "\r\nContent-Encoding: gzip\r\n");
 }
 
 static void on_echo(struct sio_http_request *r, void *user)
@@ -297,6 +326,7 @@ int main(void)
         TEST(a_page_is_served_with_its_type),
         TEST(a_page_may_be_empty),
         TEST(a_page_that_the_client_has_is_not_sent_again),
+        TEST(a_large_page_is_compressed_for_who_takes_it),
         TEST(a_route_sees_the_request_and_answers),
         TEST(a_reply_may_share_its_bytes),
         TEST(an_answer_may_come_later),
