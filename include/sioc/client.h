@@ -49,6 +49,17 @@ struct sio_client_options {
     enum sio_parser_kind parser; /* what the server uses; 0: SIO_PARSER_JSON */
 
     /*
+     * An HTTP proxy, "http://[user:password@]host[:port]" with what is special in user and
+     * password percent-encoded, through which every connection goes by CONNECT, plain ones
+     * too.  NULL: as the environment says (https_proxy and HTTPS_PROXY for TLS, else
+     * http_proxy and HTTP_PROXY; all_proxy and ALL_PROXY; and no_proxy and NO_PROXY: a list
+     * of *, names, which stand for those below them too, addresses and networks as
+     * 192.0.2.0/24, maybe with a port).  "": none.  The server's name is then looked up by
+     * the proxy.
+     */
+    const char *proxy;
+
+    /*
      * Events that are sent again until the server acknowledges them, volatile ones
      * excepted: each is tried at most 1 + retries times, one at a time and in order, and
      * survives reconnections.  It may arrive more than once.  0: sent once.

@@ -92,6 +92,7 @@ struct http_client *eio_client_http(struct eio_client *c, size_t max_body)
         .host = c->host,
         .port = c->port,
         .tls = c->tls,
+        .proxy = c->proxy,
         .max_body = max_body,
     };
 
@@ -192,6 +193,7 @@ static void on_reap(struct net_task *task)
     struct eio_client *c = container_of(task, struct eio_client, work);
 
     net_tls_unref(c->tls);
+    http_proxy_unref(c->proxy);
     for (int i = 0; i < EIO_CLIENT_MAX_COOKIES; i++)
         mem_free(c->cookies[i]);
     mem_free(c->host);
@@ -398,6 +400,7 @@ static int copy_options(struct eio_client *c, const struct eio_client_options *o
         return SIO_ERR_NOMEM;
     c->port = o->port;
     c->tls = o->tls ? net_tls_ref(o->tls) : NULL;
+    c->proxy = o->proxy ? http_proxy_ref(o->proxy) : NULL;
     c->transports = o->transports;
     c->max_message = o->max_message;
     c->connect_timeout_ms = o->connect_timeout_ms;

@@ -10,6 +10,7 @@
 
 #include <sioc/engineio.h>
 
+#include "http/proxy.h"
 #include "net/conn.h"
 
 struct eio_client;
@@ -25,10 +26,11 @@ enum eio_client_transports {
 struct eio_client_options {
     const char *host;
     uint16_t port;
-    struct net_tls *tls;   /* NULL: plain; a reference is taken */
-    const char *path;      /* begins and ends with '/' */
-    const char *query;     /* encoded, without '?', or NULL */
-    struct sio_str fields; /* "Name: value\r\n..." */
+    struct net_tls *tls;      /* NULL: plain; a reference is taken */
+    struct http_proxy *proxy; /* NULL: none; a reference is taken */
+    const char *path;         /* begins and ends with '/' */
+    const char *query;        /* encoded, without '?', or NULL */
+    struct sio_str fields;    /* "Name: value\r\n..." */
     enum eio_client_transports transports;
     size_t max_message; /* bytes taken from the server in one message or reply */
     uint32_t connect_timeout_ms; /* until on_open */

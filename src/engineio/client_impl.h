@@ -42,6 +42,7 @@ struct eio_client {
     char *host;
     uint16_t port;
     struct net_tls *tls;
+    struct http_proxy *proxy;
     char *path;
     char *query;
     char *fields;

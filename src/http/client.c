@@ -23,6 +23,7 @@ struct http_client {
     char *host;
     uint16_t port;
     struct net_tls *tls;
+    struct http_proxy *proxy; /* NULL: none */
     size_t max_body;
 
     struct net_conn *conn; /* NULL: none */
@@ -277,6 +278,8 @@ struct http_client *http_client_new(struct net_loop *loop,
     c->max_body = opts->max_body;
     if (opts->tls)
         c->tls = net_tls_ref(opts->tls);
+    if (opts->proxy)
+        c->proxy = http_proxy_ref(opts->proxy);
     wbuf_init(&c->body, c->max_body);
     net_timer_init(&c->timer, loop, on_timer, c);
     return c;
@@ -291,6 +294,7 @@ void http_client_free(struct http_client *c)
     drop_parser(c);
     wbuf_fini(&c->body);
     net_tls_unref(c->tls);
+    http_proxy_unref(c->proxy);
     mem_free(c->host);
     mem_free(c);
 }
@@ -302,6 +306,14 @@ static int dial(struct http_client *c)
     if (c->conn) {
         (void)net_conn_deadline(c->conn, 0);
         return SIO_OK;
+    }
+    if (c->proxy) {
+        o.host = http_proxy_host(c->proxy);
+        o.port = http_proxy_port(c->proxy);
+        o.tls_name = c->host;
+        o.tunnel = http_proxy_tunnel(c->proxy, c->host, c->port);
+        if (!o.tunnel)
+            return SIO_ERR_NOMEM;
     }
     c->reached = false;
     c->conn = net_conn_connect(c->loop, &o, &conn_ops, c);

@@ -9,6 +9,7 @@
 #define HTTP_CLIENT_H
 
 #include "http/parser.h"
+#include "http/proxy.h"
 #include "net/conn.h"
 
 struct http_client;
@@ -16,8 +17,9 @@ struct http_client;
 struct http_client_options {
     const char *host; /* name or address; copied, also the TLS name */
     uint16_t port;
-    struct net_tls *tls; /* NULL: plain; a reference is taken */
-    size_t max_body;     /* bytes of a reply's body */
+    struct net_tls *tls;      /* NULL: plain; a reference is taken */
+    struct http_proxy *proxy; /* NULL: none; a reference is taken */
+    size_t max_body;          /* bytes of a reply's body */
 };
 
 /* NULL: out of memory.  Nothing is dialled yet. */

@@ -642,7 +642,7 @@ static void on_events(struct net_io *io, uint32_t events)
     struct net_conn *c = container_of(io, struct net_conn, io);
 
     if (c->state == CONN_DIALING) {
-        conn_dial_events(c);
+        conn_dial_events(c, events);
         return;
     }
     if (events & EPOLLOUT) {

@@ -73,12 +73,34 @@ struct net_conn_ops {
     void (*on_close)(struct net_conn *c, int error, void *user);
 };
 
+/*
+ * What is said on a new connection before it is open, and before TLS: to a proxy, whom to
+ * connect us with.  It belongs to the connection that dials.
+ */
+struct net_tunnel {
+    const struct net_tunnel_ops *ops;
+};
+
+struct net_tunnel_ops {
+    /* All that we say.  Borrowed. */
+    struct sio_str (*request)(struct net_tunnel *t);
+
+    /*
+     * Bytes of the answer.  1: the way is open; 0: more is to come; else an error, with a
+     * sentence in diag.
+     */
+    int (*answer)(struct net_tunnel *t, const uint8_t *data, size_t len,
+                  struct sio_diag *diag);
+    void (*free)(struct net_tunnel *t);
+};
+
 struct net_connect_options {
-    const char *host; /* name or address */
+    const char *host; /* name or address; with a tunnel, the proxy's */
     uint16_t port;
-    struct net_tls *tls;  /* NULL: plain; a reference is taken */
-    const char *tls_name; /* SNI and the name to verify; NULL: host */
-    uint32_t timeout_ms;  /* until on_open; 0: 10 s */
+    struct net_tls *tls;       /* NULL: plain; a reference is taken */
+    const char *tls_name;      /* SNI and the name to verify; NULL: host */
+    uint32_t timeout_ms;       /* until on_open; 0: 10 s */
+    struct net_tunnel *tunnel; /* NULL: none; moved, also where dialling fails */
 };
 
 /*

@@ -86,7 +86,7 @@ void conn_connected(struct net_conn *c);
 /* dial.c: drops what is left of dialling; NULL is allowed. */
 void conn_dial_free(struct conn_dial *d);
 /* The descriptor's events while dialling. */
-void conn_dial_events(struct net_conn *c);
+void conn_dial_events(struct net_conn *c, uint32_t events);
 
 /* listener.c: c is open (after TLS), or has ended. */
 void listener_conn_open(struct net_listener *l, struct net_conn *c);

@@ -2,7 +2,8 @@
  * dial.c - from a name to a connected descriptor
  *
  * Addresses are tried one after another; each gets an equal share of the time that is
- * left, so that one that never answers does not use up the others' turn.
+ * left, so that one that never answers does not use up the others' turn.  Where there is a
+ * proxy, that is who is dialled, and it is asked for the rest of the way.
  */
 #include <config.h>
 
@@ -25,7 +26,11 @@
 struct conn_dial {
     struct net_conn *conn;
     char *host;
+    char *tls_name;
     uint16_t port;
+    struct net_tunnel *tunnel; /* NULL: none */
+    size_t n_said;             /* bytes of its request that the kernel has */
+    bool tunnelling;
     struct net_task start;
     struct net_timer total;   /* until the connection is open */
     struct net_timer attempt; /* for the present address */
@@ -47,6 +52,9 @@ void conn_dial_free(struct conn_dial *d)
     net_timer_stop(&d->total);
     net_timer_stop(&d->attempt);
     list_remove(&d->start.link);
+    if (d->tunnel)
+        d->tunnel->ops->free(d->tunnel);
+    mem_free(d->tls_name);
     mem_free(d->host);
     mem_free(d);
 }
@@ -60,6 +68,11 @@ static int error_of(int err)
     case ENOBUFS: return SIO_ERR_NOMEM;
     default: return SIO_ERR_IO;
     }
+}
+
+static const char *role(const struct conn_dial *d)
+{
+    return d->tunnel ? "proxy " : "";
 }
 
 /* The present address does not work: remembers why, and goes on. */
@@ -76,7 +89,8 @@ static void attempt_failed(struct conn_dial *d, int error, const char *why)
     }
     net_addr_format(&c->peer, addr);
     d->error = error;
-    snprintf(d->why, sizeof(d->why), "%s port %u: %s", addr, (unsigned)d->port, why);
+    snprintf(d->why, sizeof(d->why), "%s%s port %u: %s", role(d), addr,
+             (unsigned)d->port, why);
     try_next(d);
 }
 
@@ -93,12 +107,14 @@ static void on_total_timeout(struct net_timer *timer, void *user)
 
     (void)timer;
     if (d->lookup)
-        conn_fail(c, SIO_ERR_TIMEOUT, "looking up %s: no answer in time", d->host);
+        conn_fail(c, SIO_ERR_TIMEOUT, "looking up %s%s: no answer in time", role(d),
+                  d->host);
     else if (c->state == CONN_HANDSHAKE)
         conn_fail(c, SIO_ERR_TIMEOUT, "TLS handshake with %s: no answer in time",
-                  d->host);
+                  d->tls_name);
     else
-        conn_fail(c, SIO_ERR_TIMEOUT, "connecting to %s: no answer in time", d->host);
+        conn_fail(c, SIO_ERR_TIMEOUT, "connecting to %s%s: no answer in time", role(d),
+                  d->host);
 }
 
 static uint64_t share_ms(const struct conn_dial *d)
@@ -145,18 +161,75 @@ static void try_next(struct conn_dial *d)
         c->io.fd = -1;
         net_addr_format(&c->peer, addr);
         d->error = error_of(err);
-        snprintf(d->why, sizeof(d->why), "%s port %u: %s", addr, (unsigned)d->port,
-                 strerror(err));
+        snprintf(d->why, sizeof(d->why), "%s%s port %u: %s", role(d), addr,
+                 (unsigned)d->port, strerror(err));
     }
     conn_fail(c, d->error, "%s", d->why);
 }
 
-void conn_dial_events(struct net_conn *c)
+/* The proxy. */
+
+static void tunnel_failed(struct conn_dial *d, int error, const char *why)
+{
+    conn_fail(d->conn, error, "proxy %s port %u: %s", d->host, (unsigned)d->port, why);
+}
+
+static void tunnel_say(struct conn_dial *d)
+{
+    struct net_conn *c = d->conn;
+    struct sio_str text = d->tunnel->ops->request(d->tunnel);
+    ssize_t n =
+        send(c->io.fd, text.ptr + d->n_said, text.len - d->n_said, MSG_NOSIGNAL);
+
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        tunnel_failed(d, error_of(errno), strerror(errno));
+        return;
+    }
+    if (n > 0)
+        d->n_said += (size_t)n;
+    if (d->n_said == text.len && net_io_change(c->loop, &c->io, EPOLLIN) < 0)
+        tunnel_failed(d, SIO_ERR_IO, strerror(errno));
+}
+
+static void tunnel_hear(struct conn_dial *d)
+{
+    struct net_conn *c = d->conn;
+    struct sio_diag why = {.text = ""};
+    ssize_t n = recv(c->io.fd, c->loop->buffer, NET_LOOP_BUFFER_SIZE, 0);
+    int rv;
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        tunnel_failed(d, n < 0 ? SIO_ERR_IO : SIO_ERR_CLOSED,
+                      n < 0 ? strerror(errno) : "it closed the connection");
+        return;
+    }
+    rv = d->tunnel->ops->answer(d->tunnel, c->loop->buffer, (size_t)n, &why);
+    if (rv < 0)
+        tunnel_failed(d, rv, why.text[0] ? why.text : sio_strerror(rv));
+    else if (rv > 0)
+        conn_connected(c);
+}
+
+static void tunnel_events(struct conn_dial *d, uint32_t events)
+{
+    if (events & EPOLLOUT)
+        tunnel_say(d);
+    else
+        tunnel_hear(d);
+}
+
+void conn_dial_events(struct net_conn *c, uint32_t events)
 {
     struct conn_dial *d = c->dial;
     int err = 0;
     socklen_t len = sizeof(err);
 
+    if (d->tunnelling) {
+        tunnel_events(d, events);
+        return;
+    }
     if (getsockopt(c->io.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
         err = errno;
     if (err) {
@@ -164,7 +237,11 @@ void conn_dial_events(struct net_conn *c)
         return;
     }
     net_timer_stop(&d->attempt);
-    conn_connected(c);
+    d->tunnelling = d->tunnel != NULL;
+    if (d->tunnelling)
+        tunnel_say(d);
+    else
+        conn_connected(c);
 }
 
 static void on_addresses(const struct net_addr *addrs, size_t n, const char *error,
@@ -174,7 +251,8 @@ static void on_addresses(const struct net_addr *addrs, size_t n, const char *err
 
     d->lookup = NULL;
     if (error) {
-        conn_fail(d->conn, SIO_ERR_RESOLVE, "looking up %s: %s", d->host, error);
+        conn_fail(d->conn, SIO_ERR_RESOLVE, "looking up %s%s: %s", role(d), d->host,
+                  error);
         return;
     }
     memcpy(d->addrs, addrs, n * sizeof(*addrs));
@@ -199,6 +277,7 @@ static void on_start(struct net_task *task)
 static struct conn_dial *dial_new(struct net_conn *c,
                                   const struct net_connect_options *o)
 {
+    const char *name = o->tls_name ? o->tls_name : o->host;
     struct conn_dial *d = mem_new(struct conn_dial);
 
     if (!d)
@@ -210,8 +289,10 @@ static struct conn_dial *dial_new(struct net_conn *c,
     net_timer_init(&d->total, c->loop, on_total_timeout, d);
     net_timer_init(&d->attempt, c->loop, on_attempt_timeout, d);
     d->host = mem_strndup(o->host, strlen(o->host));
-    if (!d->host || net_timer_start(&d->total, o->timeout_ms ? o->timeout_ms
-                                                             : DIAL_TIMEOUT_MS) < 0) {
+    d->tls_name = mem_strndup(name, strlen(name));
+    if (!d->host || !d->tls_name ||
+        net_timer_start(&d->total, o->timeout_ms ? o->timeout_ms : DIAL_TIMEOUT_MS) <
+            0) {
         conn_dial_free(d);
         return NULL;
     }
@@ -235,7 +316,7 @@ struct net_conn *net_conn_connect(struct net_loop *loop,
     struct net_conn *c = conn_new(loop);
 
     if (!c)
-        return NULL;
+        goto no_tunnel;
     c->state = CONN_DIALING;
     if (opts->tls) {
         c->tls = session_new(loop, opts);
@@ -245,11 +326,15 @@ struct net_conn *net_conn_connect(struct net_loop *loop,
     c->dial = dial_new(c, opts);
     if (!c->dial)
         goto discard;
+    c->dial->tunnel = opts->tunnel;
     net_conn_set_ops(c, ops, user);
     net_loop_defer(loop, &c->dial->start);
     return c;
 
 discard:
     conn_discard(c);
+no_tunnel:
+    if (opts->tunnel)
+        opts->tunnel->ops->free(opts->tunnel);
     return NULL;
 }

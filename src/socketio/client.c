@@ -238,6 +238,7 @@ static void dial(struct sio_client *c)
         .host = g->host,
         .port = g->port,
         .tls = g->tls,
+        .proxy = g->proxy,
         .path = g->path,
         .query = g->query,
         .fields = sio_str_from(g->fields),

@@ -68,6 +68,19 @@ static int set_tls(struct sio_client_config *g, const struct sio_client_options 
     return g->tls ? SIO_OK : SIO_ERR_TLS;
 }
 
+static int set_proxy(struct sio_client_config *g, const char *url,
+                     struct sio_diag *diag)
+{
+    struct sio_diag why = {.text = ""};
+
+    if (!url)
+        return http_proxy_from_env(g->tls != NULL, g->host, g->port, &g->proxy, diag);
+    if (!*url)
+        return SIO_OK;
+    g->proxy = http_proxy_new(sio_str_from(url), &why);
+    return g->proxy ? SIO_OK : sio_diag_set(diag, SIO_ERR_INVAL, "proxy: %s", why.text);
+}
+
 /* The extra fields as lines. */
 static int set_fields(struct sio_client_config *g, const char *const *fields,
                       struct sio_diag *diag)
@@ -148,6 +161,8 @@ int sio_client_config_set(struct sio_client_config *g,
     if (rv == SIO_OK)
         rv = set_tls(g, o, diag);
     if (rv == SIO_OK)
+        rv = set_proxy(g, o->proxy, diag);
+    if (rv == SIO_OK)
         rv = set_delays(g, o, diag);
     g->transports = o->transports;
     g->offline = o->offline;
@@ -159,6 +174,7 @@ int sio_client_config_set(struct sio_client_config *g,
 void sio_client_config_fini(struct sio_client_config *g)
 {
     net_tls_unref(g->tls);
+    http_proxy_unref(g->proxy);
     mem_free(g->host);
     mem_free(g->path);
     mem_free(g->query);

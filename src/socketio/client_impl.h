@@ -23,7 +23,8 @@ enum sio_client_state {
 struct sio_client_config {
     char *host;
     uint16_t port;
-    struct net_tls *tls; /* NULL: plain */
+    struct net_tls *tls;      /* NULL: plain */
+    struct http_proxy *proxy; /* NULL: none */
     char *path;
     char *query;
     char *fields;
