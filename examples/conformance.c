@@ -44,6 +44,7 @@ struct app {
     struct eio_server *engine; /* with --raw-engine */
     struct sio_server *server; /* without */
     struct watch *watches;
+    bool recovery;
 };
 
 static struct sio_str str(const char *s)
@@ -578,14 +579,16 @@ static void on_contract(struct sio_socket *s, struct sio_event *e, void *user)
         "rooms",      "broadcast",  "kick", "ask",    "ask-room", "burst",
         "binary-out", "restricted", "deny", "whoami", "fetch",    "reasons",
     };
+    const struct app *app = user;
     cJSON *o = cJSON_CreateObject();
     cJSON *list = cJSON_AddArrayToObject(o, "features");
 
     (void)s;
-    (void)user;
     cJSON_AddNumberToObject(o, "version", 1);
     for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++)
         cJSON_AddItemToArray(list, cJSON_CreateString(features[i]));
+    if (app->recovery)
+        cJSON_AddItemToArray(list, cJSON_CreateString("recovery"));
     answer(e, o);
 }
 
@@ -779,6 +782,7 @@ enum {
     OPT_CONNECT_TIMEOUT,
     OPT_UPGRADE_TIMEOUT,
     OPT_PARSER,
+    OPT_RECOVERY,
     OPT_RAW_ENGINE,
     OPT_DEFLATE,
     OPT_DEFLATE_ALONE,
@@ -798,6 +802,7 @@ static const struct option long_options[] = {
     {"connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT},
     {"upgrade-timeout", required_argument, NULL, OPT_UPGRADE_TIMEOUT},
     {"parser", required_argument, NULL, OPT_PARSER},
+    {"recovery", optional_argument, NULL, OPT_RECOVERY},
     {"raw-engine", no_argument, NULL, OPT_RAW_ENGINE},
     {"deflate", no_argument, NULL, OPT_DEFLATE},
     {"deflate-alone", no_argument, NULL, OPT_DEFLATE_ALONE},
@@ -821,6 +826,7 @@ static void usage(FILE *f)
           "  --connect-timeout N   45000\n"
           "  --upgrade-timeout N   10000\n"
           "  --parser NAME         json or msgpack (json)\n"
+          "  --recovery[=N]        connection state recovery, for so long (120000)\n"
           "  --raw-engine          echo Engine.IO messages, no Socket.IO\n"
           "  --deflate             compress on WebSocket what a client offers to\n"
           "  --deflate-alone       the same, each message on its own\n"
@@ -876,6 +882,10 @@ static void take_option(struct options *o, int opt, const char *name)
         engine->upgrade_timeout_ms = number(name, optarg, INT32_MAX);
         break;
     case OPT_PARSER: o->server.parser = parser_kind(optarg); break;
+    case OPT_RECOVERY:
+        o->server.recovery.max_away_ms =
+            optarg ? number(name, optarg, INT32_MAX) : 120000;
+        break;
     case OPT_RAW_ENGINE: o->raw = true; break;
     case OPT_DEFLATE_ALONE:
         engine->deflate.server_no_context_takeover = true;
@@ -925,6 +935,7 @@ static int start(struct app *app, const struct options *o, struct sio_diag *diag
         return app->engine ? eio_server_listen(app->engine, &o->listen, diag)
                            : SIO_ERR_INVAL;
     }
+    app->recovery = o->server.recovery.max_away_ms > 0;
     app->server = sio_server_new(app->loop, &o->server, diag);
     if (!app->server)
         return SIO_ERR_INVAL;

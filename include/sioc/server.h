@@ -25,6 +25,25 @@ struct sio_server;
 struct sio_namespace;
 struct sio_socket;
 
+/*
+ * Connection state recovery: a client whose connection broke gets its id, its rooms and
+ * what it missed when it comes back in time.
+ *
+ * Each event that is neither volatile nor asks for an ack is then kept for those who
+ * may miss it, for max_away_ms and the time that the heartbeat takes to see a broken
+ * connection, and has one more argument for every client, its offset.  The oldest go
+ * when there are too many; who missed one of those, or more than max_queue_bytes
+ * together, starts anew.  The limits hold for each namespace.
+ */
+struct sio_recovery_options {
+    uint32_t max_away_ms; /* 0: no recovery at all */
+    size_t max_bytes;     /* of events kept; 0: 16 MiB */
+    uint32_t max_packets; /* events kept; 0: 10000 */
+    uint32_t max_waiting; /* clients that may come back; 0: 10000.  The oldest go. */
+    /* Who comes back is not asked again: on_join and middleware are passed over. */
+    bool no_join;
+};
+
 struct sio_server_options {
     /* path NULL: "/socket.io/".  on_session is ours; user is allow_request's. */
     struct eio_server_options engine;
@@ -37,6 +56,7 @@ struct sio_server_options {
      */
     size_t max_binary_bytes;
     enum sio_parser_kind parser; /* what all clients use; 0: SIO_PARSER_JSON */
+    struct sio_recovery_options recovery;
 };
 
 /*
@@ -90,12 +110,16 @@ struct sio_namespace_ops {
     const char *(*on_join)(struct sio_socket *s, struct sio_str auth,
                            struct sio_str *data, void *user);
 
-    /* Joined; the CONNECT reply is queued before anything emitted here. */
+    /*
+     * Joined; the CONNECT reply is queued before anything emitted here, as is what a
+     * recovered socket missed.
+     */
     void (*on_connect)(struct sio_socket *s, struct sio_str auth, void *user);
 
     /*
      * The end of a socket, exactly once.  It is still in its rooms; it can no longer
-     * be sent to.
+     * be sent to.  It is told also when the client may still come back: that is then
+     * another socket, with the same id.
      */
     void (*on_disconnect)(struct sio_socket *s, enum sio_disconnect_reason reason,
                           void *user);
@@ -153,11 +177,18 @@ SIOC_API struct eio_session *sio_socket_session(const struct sio_socket *s);
 /*
  * The application's pointer, NULL at first.  destroy, which may be NULL, is called for
  * it once: when another pointer takes its place, or when the socket has ended, after
- * on_disconnect.  Without destroy it stays the application's.
+ * on_disconnect (with recovery: when it cannot be recovered any more).  Without destroy it stays the application's.
  */
 SIOC_API void sio_socket_set_data(struct sio_socket *s, void *data,
                                   void (*destroy)(void *data));
 SIOC_API void *sio_socket_data(const struct sio_socket *s);
+/*
+ * True if this socket goes on where another one of that id was cut off.  It is in the
+ * same rooms, and has the same data if that has a destroy, which is called when the
+ * client does not come back in time; other data is not kept.  In on_join the rooms are
+ * not entered yet; whoever is refused may try again.
+ */
+SIOC_API bool sio_socket_recovered(const struct sio_socket *s);
 
 /*
  * Queues m for one socket.  m stays the caller's and may be sent again.  SIO_OK,

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "socketio/namespace.h"
+#include "socketio/recovery.h"
 #include "socketio/server.h"
 #include "socketio/socket.h"
 
@@ -68,10 +69,15 @@ static void refuse(struct sio_conn *c, struct sio_str nsp, const char *message,
 
 static int send_connect(struct sio_conn *c, const struct sio_socket *s)
 {
-    char json[RANDOM_ID_LEN + 16];
+    char json[2 * RANDOM_ID_LEN + 32];
     struct sio_str text = {json, 0};
 
-    text.len = (size_t)snprintf(json, sizeof(json), "{\"sid\":\"%s\"}", s->id);
+    if (s->ticket)
+        text.len =
+            (size_t)snprintf(json, sizeof(json), "{\"sid\":\"%s\",\"pid\":\"%s\"}",
+                             s->id, s->ticket->pid);
+    else
+        text.len = (size_t)snprintf(json, sizeof(json), "{\"sid\":\"%s\"}", s->id);
     return sio_conn_send_packet(c, SIO_PACKET_CONNECT, sio_namespace_name(s->ns), text);
 }
 
@@ -87,9 +93,13 @@ static void welcome(struct sio_conn *c, struct sio_socket *s, struct sio_str aut
         return;
     }
     net_timer_stop(&c->deadline);
-    send_connect(c, s);
+    rv = send_connect(c, s);
+    if (s->ticket)
+        sio_recovery_replay(s);
     if (ns->ops && ns->ops->on_connect)
         ns->ops->on_connect(s, auth, ns->user);
+    if (rv == SIO_ERR_NOMEM && !c->closed)
+        fail(c, rv);
 }
 
 /* Asks the namespace; a handler may also end the connection here. */
@@ -98,12 +108,17 @@ static void join(struct sio_conn *c, struct sio_namespace *ns, struct sio_str au
     struct sio_socket *s = sio_socket_new(c, ns);
     struct sio_str data = {NULL, 0};
     const char *refusal = NULL;
+    bool asks = ns->ops && ns->ops->on_join;
 
-    if (!s) {
+    if (!s || (ns->recovery && sio_recovery_open(s, auth) < 0)) {
+        if (s)
+            sio_socket_discard(s);
         fail(c, SIO_ERR_NOMEM);
         return;
     }
-    if (ns->ops && ns->ops->on_join)
+    if (s->recovered && c->server->recovery.options.no_join)
+        asks = false;
+    if (asks)
         refusal = ns->ops->on_join(s, auth, &data, ns->user);
     if (refusal && !c->closed)
         refuse(c, sio_namespace_name(ns), refusal, data);

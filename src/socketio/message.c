@@ -28,6 +28,7 @@ struct sio_message {
     bool lookalike; /* relayed text has what would be taken for a placeholder */
     int error;      /* the first that a call met */
     struct eio_msg_options options;
+    struct sio_str offset;   /* one more argument of events, without its quotes */
     struct eio_msg *encoded; /* as an event without id, by a parser, for encoded_nsp */
     const struct sio_parser *encoded_by;
     char *encoded_nsp;
@@ -289,6 +290,18 @@ void sio_message_set_replace_key(struct sio_message *m, uint64_t key)
     m->options.replace_key = key;
 }
 
+void sio_message_set_offset(struct sio_message *m, struct sio_str offset)
+{
+    m->offset = offset;
+    eio_msg_unref(m->encoded);
+    m->encoded = NULL;
+}
+
+bool sio_message_encoded(const struct sio_message *m)
+{
+    return m->encoded != NULL;
+}
+
 /* Ends the building. */
 static int finish(struct sio_message *m)
 {
@@ -337,7 +350,14 @@ static size_t fill_json(const struct sio_message *m, bool with_name,
         out[n++] = m->refs[i].slice;
         at = m->refs[i].at;
     }
-    out[n++] = text_between(m, at, m->bytes->len);
+    if (!with_name || m->offset.len == 0) {
+        out[n++] = text_between(m, at, m->bytes->len);
+        return n;
+    }
+    out[n++] = text_between(m, at, m->bytes->len - 1);
+    out[n++] = (struct sio_slice){NULL, (const uint8_t *)",\"", 2};
+    out[n++] = (struct sio_slice){NULL, (const uint8_t *)m->offset.ptr, m->offset.len};
+    out[n++] = (struct sio_slice){NULL, (const uint8_t *)"\"]", 2};
     return n;
 }
 
@@ -349,7 +369,7 @@ static int encode(const struct sio_message *m, const struct sio_parser *parser,
 {
     struct sio_slice few[FEW_PIECES];
     struct sio_slice *pieces = few;
-    size_t n = 2 + 2 * (size_t)m->n_refs;
+    size_t n = 5 + 2 * (size_t)m->n_refs;
     int rv;
 
     if (n > FEW_PIECES) {

@@ -25,4 +25,14 @@ int sio_message_encode(struct sio_message *m, const struct sio_parser *parser,
 /* As sio_message_set_volatile left it. */
 bool sio_message_is_volatile(const struct sio_message *m);
 
+/*
+ * Events without id that are encoded from now on have one more argument, behind all
+ * others: a text without characters to escape; len 0: none any more.  Borrowed until
+ * then.
+ */
+void sio_message_set_offset(struct sio_message *m, struct sio_str offset);
+
+/* True if m was encoded as an event without id since its offset was set. */
+bool sio_message_encoded(const struct sio_message *m);
+
 #endif

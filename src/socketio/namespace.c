@@ -3,7 +3,9 @@
 #include "socketio/namespace.h"
 
 #include "base/mem.h"
+#include "socketio/message.h"
 #include "socketio/packet.h"
+#include "socketio/recovery.h"
 #include "socketio/server.h"
 #include "socketio/socket.h"
 
@@ -29,7 +31,9 @@ struct sio_namespace *sio_namespace_new(struct sio_server *server, struct sio_st
     map_init(&ns->sockets);
     map_init(&ns->handlers);
     ns->adapter = sio_rooms_new(ns);
-    if (!ns->adapter) {
+    if (server->recovery.options.max_away_ms > 0)
+        ns->recovery = sio_recovery_new(ns);
+    if (!ns->adapter || (server->recovery.options.max_away_ms > 0 && !ns->recovery)) {
         sio_namespace_free(ns);
         return NULL;
     }
@@ -46,6 +50,7 @@ void sio_namespace_free(struct sio_namespace *ns)
         map_remove(&ns->handlers, node);
         mem_free(container_of(node, struct handler, node));
     }
+    sio_recovery_free(ns->recovery);
     if (ns->adapter)
         ns->adapter->ops->free(ns->adapter);
     map_fini(&ns->handlers);
@@ -136,6 +141,8 @@ int sio_namespace_each_of(struct sio_namespace *ns, const struct sio_target *tar
 int sio_namespace_emit(struct sio_namespace *ns, const struct sio_target *target,
                        struct sio_message *m)
 {
+    if (ns->recovery && !sio_message_is_volatile(m))
+        return sio_recovery_broadcast(ns, target, m);
     return ns->adapter->ops->broadcast(ns->adapter, target, m);
 }
 

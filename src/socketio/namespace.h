@@ -17,6 +17,7 @@ struct sio_namespace {
     struct map sockets;  /* joined ones, by id */
     struct map handlers; /* by event name */
     struct sio_adapter *adapter;
+    struct sio_recovery *recovery; /* NULL: off */
     size_t name_len;
     char name[];
 };

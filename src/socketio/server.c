@@ -72,6 +72,7 @@ static struct sio_server *server_alloc(struct net_loop *loop,
     server->codec.max_attachments = opts->max_attachments ? opts->max_attachments : 10;
     server->codec.max_bytes =
         opts->max_binary_bytes ? opts->max_binary_bytes : 4 * max_payload;
+    sio_recovery_limits_set(&server->recovery, opts);
     server->allow_request = opts->engine.allow_request;
     server->allow_user = opts->engine.user;
     return server;

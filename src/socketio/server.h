@@ -10,6 +10,7 @@
 #include "http/server.h"
 #include "net/loop.h"
 #include "socketio/parser.h"
+#include "socketio/recovery.h"
 
 struct sio_server {
     struct net_loop *loop;
@@ -18,6 +19,7 @@ struct sio_server {
     uint32_t connect_timeout_ms;
     uint32_t max_namespaces;
     struct sio_codec codec;
+    struct sio_recovery_limits recovery;
 
     /* The application's admission hook. */
     const char *(*allow_request)(struct eio_request *r, void *user);

@@ -8,6 +8,7 @@
 #include "socketio/client_conn.h"
 #include "socketio/message.h"
 #include "socketio/namespace.h"
+#include "socketio/recovery.h"
 #include "socketio/server.h"
 
 /* Rows are from, columns to. */
@@ -85,6 +86,8 @@ static void let_go(struct sio_socket *s)
 void sio_socket_discard(struct sio_socket *s)
 {
     set_state(s, SIO_SOCKET_ENDED);
+    if (s->ticket)
+        sio_recovery_abandon(s);
     let_go(s);
 }
 
@@ -94,6 +97,12 @@ int sio_socket_admit(struct sio_socket *s)
 
     if (rv < 0)
         return rv;
+    rv = s->ticket ? sio_recovery_enter(s) : SIO_OK;
+    if (rv < 0) {
+        map_remove(&s->ns->sockets, &s->node);
+        s->ns->adapter->ops->leave_all(s->ns->adapter, s);
+        return rv;
+    }
     set_state(s, SIO_SOCKET_JOINED);
     list_append(&s->conn->sockets, &s->link);
     s->conn->n_sockets++;
@@ -110,10 +119,14 @@ void sio_socket_end(struct sio_socket *s, enum sio_disconnect_reason reason)
     map_remove(&ns->sockets, &s->node);
     list_remove(&s->link);
     s->conn->n_sockets--;
+    if (s->ticket)
+        sio_recovery_leave(s);
     sio_replier_end(&s->replier);
     sio_acks_end(&s->acks);
     if (ns->ops && ns->ops->on_disconnect)
         ns->ops->on_disconnect(s, reason, ns->user);
+    if (s->ticket)
+        sio_recovery_close(s, reason);
     ns->adapter->ops->leave_all(ns->adapter, s);
     let_go(s);
 }
@@ -149,6 +162,11 @@ void *sio_socket_data(const struct sio_socket *s)
     return s->data;
 }
 
+bool sio_socket_recovered(const struct sio_socket *s)
+{
+    return s->recovered;
+}
+
 int sio_socket_emit(struct sio_socket *s, struct sio_message *m)
 {
     struct eio_msg *msg;
@@ -156,6 +174,8 @@ int sio_socket_emit(struct sio_socket *s, struct sio_message *m)
 
     if (s->state != SIO_SOCKET_JOINED)
         return SIO_ERR_CLOSED;
+    if (s->ns->recovery && !sio_message_is_volatile(m))
+        return sio_recovery_emit(s, m);
     rv = sio_message_encode(m, parser_of(s), SIO_PACKET_EVENT,
                             sio_namespace_name(s->ns), false, 0, &msg);
     if (rv < 0)

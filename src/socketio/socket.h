@@ -23,6 +23,7 @@ struct sio_socket {
     struct map_node node; /* in its namespace, by id */
     char id[RANDOM_ID_LEN + 1];
     uint8_t state;
+    bool recovered;
     struct sio_conn *conn;
     struct sio_namespace *ns;
     struct list link;  /* in its connection */
@@ -32,6 +33,7 @@ struct sio_socket {
     struct sio_acks acks;
     void *data;
     void (*destroy_data)(void *data); /* or NULL */
+    struct sio_ticket *ticket;        /* to be recovered with, or NULL */
     struct net_task reap;
 };
 
