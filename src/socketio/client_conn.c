@@ -10,6 +10,7 @@
 #include "socketio/recovery.h"
 #include "socketio/server.h"
 #include "socketio/socket.h"
+#include "socketio/v2.h"
 
 /* At most so many lines a minute about what clients do wrong. */
 #define VIOLATIONS_PER_MINUTE 20
@@ -38,10 +39,23 @@ static struct sio_socket *find_socket(const struct sio_conn *c, struct sio_str n
 {
     struct sio_socket *s;
 
+    if (c->v2)
+        nsp = sio_v2_name(nsp);
     list_for_each (s, struct sio_socket, link, &c->sockets)
         if (str_eq(sio_namespace_name(s->ns), nsp))
             return s;
     return NULL;
+}
+
+static void write_refusal(struct wbuf *w, const char *message, struct sio_str data)
+{
+    wbuf_add_cstr(w, "{\"message\":");
+    json_write_string(w, sio_str_from(message));
+    if (data.ptr) {
+        wbuf_add_cstr(w, ",\"data\":");
+        wbuf_add_str(w, data);
+    }
+    wbuf_add_byte(w, '}');
 }
 
 /* Answers a CONNECT with the reason why not; data ptr NULL: none. */
@@ -52,13 +66,10 @@ static void refuse(struct sio_conn *c, struct sio_str nsp, const char *message,
     int rv;
 
     wbuf_init(&w, UINT32_MAX);
-    wbuf_add_cstr(&w, "{\"message\":");
-    json_write_string(&w, sio_str_from(message));
-    if (data.ptr) {
-        wbuf_add_cstr(&w, ",\"data\":");
-        wbuf_add_str(&w, data);
-    }
-    wbuf_add_byte(&w, '}');
+    if (c->v2)
+        sio_v2_refusal(&w, message, data);
+    else
+        write_refusal(&w, message, data);
     rv = w.error;
     if (rv == SIO_OK)
         rv = sio_conn_send_packet(c, SIO_PACKET_CONNECT_ERROR, nsp, wbuf_str(&w));
@@ -72,7 +83,9 @@ static int send_connect(struct sio_conn *c, const struct sio_socket *s)
     char json[2 * RANDOM_ID_LEN + 32];
     struct sio_str text = {json, 0};
 
-    if (s->ticket)
+    if (c->v2)
+        text.ptr = NULL;
+    else if (s->ticket)
         text.len =
             (size_t)snprintf(json, sizeof(json), "{\"sid\":\"%s\",\"pid\":\"%s\"}",
                              s->id, s->ticket->pid);
@@ -109,8 +122,9 @@ static void join(struct sio_conn *c, struct sio_namespace *ns, struct sio_str au
     struct sio_str data = {NULL, 0};
     const char *refusal = NULL;
     bool asks = ns->ops && ns->ops->on_join;
+    bool recovers = ns->recovery && !c->v2; /* whose clients know no pid */
 
-    if (!s || (ns->recovery && sio_recovery_open(s, auth) < 0)) {
+    if (!s || (recovers && sio_recovery_open(s, auth) < 0)) {
         if (s)
             sio_socket_discard(s);
         fail(c, SIO_ERR_NOMEM);
@@ -128,19 +142,45 @@ static void join(struct sio_conn *c, struct sio_namespace *ns, struct sio_str au
         welcome(c, s, auth);
 }
 
-static void on_connect(struct sio_conn *c, const struct sio_packet *p)
+static void connect_to(struct sio_conn *c, struct sio_str nsp, struct sio_str auth)
 {
-    struct sio_namespace *ns = sio_server_find(c->server, p->nsp);
+    struct sio_namespace *ns = sio_server_find(c->server, nsp);
     struct sio_str none = {NULL, 0};
 
-    if (find_socket(c, p->nsp))
+    if (find_socket(c, nsp))
         violation(c, "namespace joined twice");
     else if (!ns)
-        refuse(c, p->nsp, "Invalid namespace", none);
+        refuse(c, nsp, "Invalid namespace", none);
     else if (c->n_sockets >= c->server->max_namespaces)
-        refuse(c, p->nsp, "Too many namespaces", none);
+        refuse(c, nsp, "Too many namespaces", none);
     else
-        join(c, ns, p->json);
+        join(c, ns, auth);
+}
+
+/* The same for a namespace with a query. */
+static void connect_v2(struct sio_conn *c, struct sio_str nsp)
+{
+    struct sio_str auth = {NULL, 0};
+    struct wbuf w;
+    int rv;
+
+    wbuf_init(&w, UINT32_MAX);
+    rv = sio_v2_auth(nsp, &w);
+    if (w.len > 0)
+        auth = wbuf_str(&w);
+    if (rv < 0)
+        fail(c, rv);
+    else
+        connect_to(c, sio_v2_name(nsp), auth);
+    wbuf_fini(&w);
+}
+
+static void on_connect(struct sio_conn *c, const struct sio_packet *p)
+{
+    if (c->v2)
+        connect_v2(c, p->nsp);
+    else
+        connect_to(c, p->nsp, p->json);
 }
 
 static void on_event(struct sio_conn *c, struct sio_socket *s,
@@ -274,6 +314,7 @@ void sio_conn_open(struct sio_server *server, struct eio_session *session)
     }
     c->server = server;
     c->session = session;
+    c->v2 = eio_session_protocol(session) == 3;
     list_init(&c->sockets);
     list_init(&c->link);
     list_init(&c->reap.link);
@@ -282,6 +323,8 @@ void sio_conn_open(struct sio_server *server, struct eio_session *session)
     eio_session_set_ops(session, &session_ops, c);
     if (net_timer_start(&c->deadline, server->connect_timeout_ms) < 0)
         eio_session_abort(session, EIO_CLOSE_TRANSPORT_ERROR);
+    else if (c->v2)
+        connect_v2(c, SIO_STR("/"));
 }
 
 void sio_conn_bury(struct sio_conn *c)

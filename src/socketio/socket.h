@@ -24,6 +24,7 @@ struct sio_socket {
     char id[RANDOM_ID_LEN + 1];
     uint8_t state;
     bool recovered;
+    bool has_v2_id; /* the id is v2_id; see socketio/v2.h */
     struct sio_conn *conn;
     struct sio_namespace *ns;
     struct list link;  /* in its connection */
@@ -35,6 +36,7 @@ struct sio_socket {
     void (*destroy_data)(void *data); /* or NULL */
     struct sio_ticket *ticket;        /* to be recovered with, or NULL */
     struct net_task reap;
+    char v2_id[]; /* "<namespace>#<sid>" */
 };
 
 /* JOINING: known to nobody.  NULL: out of memory. */
