@@ -57,6 +57,7 @@ SIOC_API int sio_message_end(struct sio_message *m);
 /* See struct eio_msg_options. */
 SIOC_API void sio_message_set_volatile(struct sio_message *m);
 SIOC_API void sio_message_set_replace_key(struct sio_message *m, uint64_t key);
+SIOC_API void sio_message_set_no_compress(struct sio_message *m);
 
 /* An event or the answer to an ack, borrowed by the handler that gets it. */
 struct sio_event;
@@ -88,6 +89,13 @@ SIOC_API struct sio_slice sio_event_attachment(const struct sio_event *e, size_t
  * else -1.
  */
 SIOC_API int sio_event_placeholder(const struct sio_event *e, struct sio_str value);
+
+/*
+ * A copy that outlives the handler, without the wish for an ack; large text and
+ * attachments are shared.  NULL: out of memory.  The caller frees.
+ */
+SIOC_API struct sio_event *sio_event_keep(const struct sio_event *e);
+SIOC_API void sio_event_free(struct sio_event *e); /* a kept one; NULL is allowed */
 
 /*
  * Adds all arguments from the first one on to m, attachments included: a relay.

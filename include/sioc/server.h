@@ -6,6 +6,14 @@
  * A client is one Engine.IO session; each namespace that it joins makes a socket with
  * an id of its own.  A violation of the protocol ends the client's connection.
  *
+ * What a client asks for passes, in this order:
+ *
+ *     joining:  middleware of the namespace (sio_namespace_use), then on_join
+ *     an event: listeners (on_any), event middleware (use_event), one handler
+ *
+ * Each first of the namespace, then of the socket; of a child namespace, first of its
+ * parent.  What is not used costs nothing.
+ *
  * Everything is called on the loop's thread, and calls back there.  Handlers may end,
  * move and send to anybody.  A socket pointer is good until its on_disconnect returns;
  * who keeps one longer keeps the id instead, and looks it up.
@@ -24,6 +32,7 @@ extern "C" {
 struct sio_server;
 struct sio_namespace;
 struct sio_socket;
+struct sio_adapter;
 
 /*
  * Connection state recovery: a client whose connection broke gets its id, its rooms and
@@ -57,6 +66,13 @@ struct sio_server_options {
     size_t max_binary_bytes;
     enum sio_parser_kind parser; /* what all clients use; 0: SIO_PARSER_JSON */
     struct sio_recovery_options recovery;
+    /*
+     * Makes what connects each namespace to the same one on other servers; NULL: this
+     * server is alone.  Called while a namespace is made, which then owns the result;
+     * NULL fails it.
+     */
+    struct sio_adapter *(*adapter)(struct sio_namespace *ns, void *user);
+    void *adapter_user;
 };
 
 /*
@@ -144,6 +160,51 @@ SIOC_API struct sio_namespace *sio_server_find(struct sio_server *server,
                                                struct sio_str name);
 
 /*
+ * A parent: namespaces that come to be when a client first joins one whose name
+ * matches.  A child is a namespace of its own, with its own sockets and rooms; ops,
+ * user, handlers, listeners and middleware are the parent's, those added later too, but
+ * a handler that the child has for a name comes in place of the parent's.  Names have
+ * at most 255 bytes, without NUL.  A namespace that exists is found before any parent
+ * is asked, and parents are asked in the order in which they were made.
+ *
+ * On the parent, sio_namespace_emit, _each, _each_of, _find, _n_sockets and the like
+ * are about all its children.
+ *
+ * sio_server_pattern matches a POSIX extended regular expression, "^/room-[0-9]+$".
+ * sio_server_dynamic asks match, which sees the auth object of the one who comes first
+ * (ptr NULL: none); who comes later is not asked about: who may join is middleware's to
+ * say.  NULL: a bad pattern, out of memory.
+ */
+SIOC_API struct sio_namespace *sio_server_pattern(struct sio_server *server,
+                                                  const char *pattern,
+                                                  const struct sio_namespace_ops *ops,
+                                                  void *user);
+typedef bool (*sio_match_cb)(struct sio_str name, struct sio_str auth, void *user);
+SIOC_API struct sio_namespace *sio_server_dynamic(struct sio_server *server,
+                                                  sio_match_cb match,
+                                                  const struct sio_namespace_ops *ops,
+                                                  void *user);
+
+/*
+ * Bounds the children of a parent: at most max (0: 10000); who would make one more is
+ * refused with "Too many namespaces".  Strangers may choose names, so a parent that
+ * anybody may use needs remove_empty: a child then goes when its last socket has gone,
+ * at the end of the turn, and its pointer with it.  Without, only a child that nobody
+ * ever joined goes (everybody was refused).
+ */
+SIOC_API void sio_namespace_set_children(struct sio_namespace *parent, uint32_t max,
+                                         bool remove_empty);
+SIOC_API size_t sio_namespace_n_children(const struct sio_namespace *parent);
+/* The parent, NULL: it is no child. */
+SIOC_API struct sio_namespace *sio_namespace_parent(const struct sio_namespace *ns);
+/*
+ * A child does not go before as many releases as holds; a namespace that is no child
+ * does not go anyway.  For who keeps its pointer.
+ */
+SIOC_API void sio_namespace_hold(struct sio_namespace *ns);
+SIOC_API void sio_namespace_release(struct sio_namespace *ns);
+
+/*
  * A handler for one event name.  A second one for the same name replaces the first.
  * SIO_OK, SIO_ERR_NOMEM, SIO_ERR_INVAL (a name reserved by the protocol).  A handler
  * may close anything; its event stays good until it returns.
@@ -151,6 +212,80 @@ SIOC_API struct sio_namespace *sio_server_find(struct sio_server *server,
 typedef void (*sio_event_cb)(struct sio_socket *s, struct sio_event *e, void *user);
 SIOC_API int sio_namespace_on(struct sio_namespace *ns, const char *event,
                               sio_event_cb cb, void *user);
+/* Takes the handler off; harmless when there is none. */
+SIOC_API void sio_namespace_off(struct sio_namespace *ns, const char *event);
+/* The same for one socket, whose handler comes in place of its namespace's. */
+SIOC_API int sio_socket_on(struct sio_socket *s, const char *event, sio_event_cb cb,
+                           void *user);
+SIOC_API void sio_socket_off(struct sio_socket *s, const char *event);
+
+/*
+ * Middleware: asked, one after the other, about everybody who wants to join, before
+ * on_join.  s cannot be sent to yet; its session, id and data can be used.  auth is as
+ * in on_join.  The middleware, or whoever it gives j to, says sio_join_accept or
+ * sio_join_refuse exactly once, now or later, and then forgets j.  s is dead when the
+ * client has left meanwhile, or was refused because connect_timeout_ms have passed: j
+ * is still to be ended, which then does nothing.  Middleware cannot be taken
+ * off again.  SIO_OK, SIO_ERR_NOMEM.
+ */
+struct sio_join;
+typedef void (*sio_join_cb)(struct sio_socket *s, struct sio_str auth,
+                            struct sio_join *j, void *user);
+SIOC_API int sio_namespace_use(struct sio_namespace *ns, sio_join_cb cb, void *user);
+SIOC_API void sio_join_accept(struct sio_join *j);
+/*
+ * The message and data (a raw JSON text, or ptr NULL) of the CONNECT_ERROR; both are
+ * copied.
+ */
+SIOC_API void sio_join_refuse(struct sio_join *j, const char *message,
+                              struct sio_str data);
+/* Who wants to join; NULL: has left, or waits no more. */
+SIOC_API struct sio_socket *sio_join_socket(const struct sio_join *j);
+
+/*
+ * Event middleware: sees each event before its handler.  True passes it on.  False
+ * ends it here; to say why, the middleware answers the ack, or emits something.  SIO_OK,
+ * SIO_ERR_NOMEM.
+ */
+typedef bool (*sio_use_event_cb)(struct sio_socket *s, struct sio_event *e, void *user);
+SIOC_API int sio_namespace_use_event(struct sio_namespace *ns, sio_use_event_cb cb,
+                                     void *user);
+SIOC_API int sio_socket_use_event(struct sio_socket *s, sio_use_event_cb cb,
+                                  void *user);
+
+/*
+ * Listeners to every event that comes in, called before middleware and handler, whether
+ * or not there is one; behind (or in front of, prepend) those that listen already.  Off
+ * takes off that of the same cb and user, or all for a NULL cb, also during a call.
+ * SIO_OK, SIO_ERR_NOMEM.
+ */
+SIOC_API int sio_namespace_on_any(struct sio_namespace *ns, sio_event_cb cb,
+                                  void *user);
+SIOC_API int sio_namespace_prepend_any(struct sio_namespace *ns, sio_event_cb cb,
+                                       void *user);
+SIOC_API void sio_namespace_off_any(struct sio_namespace *ns, sio_event_cb cb,
+                                    void *user);
+SIOC_API int sio_socket_on_any(struct sio_socket *s, sio_event_cb cb, void *user);
+SIOC_API int sio_socket_prepend_any(struct sio_socket *s, sio_event_cb cb, void *user);
+SIOC_API void sio_socket_off_any(struct sio_socket *s, sio_event_cb cb, void *user);
+
+/*
+ * The same for every event that is sent, once for each socket that it goes to, before
+ * it is queued: inside sio_socket_emit, sio_namespace_emit and their like, which
+ * therefore call handlers once somebody listens.  Answers to acks are not told.
+ */
+SIOC_API int sio_namespace_on_any_outgoing(struct sio_namespace *ns, sio_event_cb cb,
+                                           void *user);
+SIOC_API int sio_namespace_prepend_any_outgoing(struct sio_namespace *ns,
+                                                sio_event_cb cb, void *user);
+SIOC_API void sio_namespace_off_any_outgoing(struct sio_namespace *ns, sio_event_cb cb,
+                                             void *user);
+SIOC_API int sio_socket_on_any_outgoing(struct sio_socket *s, sio_event_cb cb,
+                                        void *user);
+SIOC_API int sio_socket_prepend_any_outgoing(struct sio_socket *s, sio_event_cb cb,
+                                             void *user);
+SIOC_API void sio_socket_off_any_outgoing(struct sio_socket *s, sio_event_cb cb,
+                                          void *user);
 
 /* Its name, "/" included; and how many sockets have joined. */
 SIOC_API struct sio_str sio_namespace_name(const struct sio_namespace *ns);
@@ -189,6 +324,13 @@ SIOC_API void *sio_socket_data(const struct sio_socket *s);
  * not entered yet; whoever is refused may try again.
  */
 SIOC_API bool sio_socket_recovered(const struct sio_socket *s);
+/*
+ * What others are shown of it (sio_namespace_fetch): a JSON text, copied; ptr NULL: none
+ * any more.  SIO_OK, SIO_ERR_PARSE, SIO_ERR_TOO_BIG (nested too deeply), SIO_ERR_NOMEM.
+ */
+SIOC_API int sio_socket_set_attributes(struct sio_socket *s, struct sio_str json);
+/* Borrowed until it is set again; ptr NULL: none. */
+SIOC_API struct sio_str sio_socket_attributes(const struct sio_socket *s);
 
 /*
  * Queues m for one socket.  m stays the caller's and may be sent again.  SIO_OK,
@@ -236,10 +378,12 @@ struct sio_target {
     const struct sio_str *except; /* rooms, socket ids among them */
     size_t n_except;
     const struct sio_socket *except_socket; /* the sender, or NULL */
+    bool local; /* those of this server only, where there is an adapter */
 };
 /*
  * target NULL: everybody.  Encodes once.  Calls no handler: a connection that cannot
- * take the message ends with this turn.  Returns the number of sockets, or an error.
+ * take the message ends with this turn.  Returns the number of sockets of this server,
+ * or an error.
  */
 SIOC_API int sio_namespace_emit(struct sio_namespace *ns,
                                 const struct sio_target *target, struct sio_message *m);

@@ -2,15 +2,13 @@
 
 #include "socketio/client_conn.h"
 
-#include <stdio.h>
-
 #include "base/mem.h"
 #include "base/str.h"
+#include "socketio/join.h"
 #include "socketio/namespace.h"
-#include "socketio/recovery.h"
+#include "socketio/parent.h"
 #include "socketio/server.h"
 #include "socketio/socket.h"
-#include "socketio/v2.h"
 
 /* At most so many lines a minute about what clients do wrong. */
 #define VIOLATIONS_PER_MINUTE 20
@@ -27,7 +25,7 @@ static void violation(struct sio_conn *c, const char *what)
     eio_session_close(c->session, EIO_CLOSE_FORCED);
 }
 
-static void fail(struct sio_conn *c, int error)
+void sio_conn_fail(struct sio_conn *c, int error)
 {
     if (error == SIO_ERR_NOMEM)
         eio_session_abort(c->session, EIO_CLOSE_TRANSPORT_ERROR);
@@ -35,152 +33,32 @@ static void fail(struct sio_conn *c, int error)
         violation(c, sio_strerror(error));
 }
 
+/* Joined, or about to be. */
 static struct sio_socket *find_socket(const struct sio_conn *c, struct sio_str nsp)
 {
     struct sio_socket *s;
 
-    if (c->v2)
-        nsp = sio_v2_name(nsp);
     list_for_each (s, struct sio_socket, link, &c->sockets)
         if (str_eq(sio_namespace_name(s->ns), nsp))
             return s;
     return NULL;
 }
 
-static void write_refusal(struct wbuf *w, const char *message, struct sio_str data)
-{
-    wbuf_add_cstr(w, "{\"message\":");
-    json_write_string(w, sio_str_from(message));
-    if (data.ptr) {
-        wbuf_add_cstr(w, ",\"data\":");
-        wbuf_add_str(w, data);
-    }
-    wbuf_add_byte(w, '}');
-}
-
-/* Answers a CONNECT with the reason why not; data ptr NULL: none. */
-static void refuse(struct sio_conn *c, struct sio_str nsp, const char *message,
-                   struct sio_str data)
-{
-    struct wbuf w;
-    int rv;
-
-    wbuf_init(&w, UINT32_MAX);
-    if (c->v2)
-        sio_v2_refusal(&w, message, data);
-    else
-        write_refusal(&w, message, data);
-    rv = w.error;
-    if (rv == SIO_OK)
-        rv = sio_conn_send_packet(c, SIO_PACKET_CONNECT_ERROR, nsp, wbuf_str(&w));
-    if (rv == SIO_ERR_NOMEM)
-        fail(c, rv);
-    wbuf_fini(&w);
-}
-
-static int send_connect(struct sio_conn *c, const struct sio_socket *s)
-{
-    char json[2 * RANDOM_ID_LEN + 32];
-    struct sio_str text = {json, 0};
-
-    if (c->v2)
-        text.ptr = NULL;
-    else if (s->ticket)
-        text.len =
-            (size_t)snprintf(json, sizeof(json), "{\"sid\":\"%s\",\"pid\":\"%s\"}",
-                             s->id, s->ticket->pid);
-    else
-        text.len = (size_t)snprintf(json, sizeof(json), "{\"sid\":\"%s\"}", s->id);
-    return sio_conn_send_packet(c, SIO_PACKET_CONNECT, sio_namespace_name(s->ns), text);
-}
-
-/* The namespace has said yes. */
-static void welcome(struct sio_conn *c, struct sio_socket *s, struct sio_str auth)
-{
-    struct sio_namespace *ns = s->ns;
-    int rv = sio_socket_admit(s);
-
-    if (rv < 0) {
-        sio_socket_discard(s);
-        fail(c, rv);
-        return;
-    }
-    net_timer_stop(&c->deadline);
-    rv = send_connect(c, s);
-    if (s->ticket)
-        sio_recovery_replay(s);
-    if (ns->ops && ns->ops->on_connect)
-        ns->ops->on_connect(s, auth, ns->user);
-    if (rv == SIO_ERR_NOMEM && !c->closed)
-        fail(c, rv);
-}
-
-/* Asks the namespace; a handler may also end the connection here. */
-static void join(struct sio_conn *c, struct sio_namespace *ns, struct sio_str auth)
-{
-    struct sio_socket *s = sio_socket_new(c, ns);
-    struct sio_str data = {NULL, 0};
-    const char *refusal = NULL;
-    bool asks = ns->ops && ns->ops->on_join;
-    bool recovers = ns->recovery && !c->v2; /* whose clients know no pid */
-
-    if (!s || (recovers && sio_recovery_open(s, auth) < 0)) {
-        if (s)
-            sio_socket_discard(s);
-        fail(c, SIO_ERR_NOMEM);
-        return;
-    }
-    if (s->recovered && c->server->recovery.options.no_join)
-        asks = false;
-    if (asks)
-        refusal = ns->ops->on_join(s, auth, &data, ns->user);
-    if (refusal && !c->closed)
-        refuse(c, sio_namespace_name(ns), refusal, data);
-    if (refusal || c->closed)
-        sio_socket_discard(s);
-    else
-        welcome(c, s, auth);
-}
-
-static void connect_to(struct sio_conn *c, struct sio_str nsp, struct sio_str auth)
-{
-    struct sio_namespace *ns = sio_server_find(c->server, nsp);
-    struct sio_str none = {NULL, 0};
-
-    if (find_socket(c, nsp))
-        violation(c, "namespace joined twice");
-    else if (!ns)
-        refuse(c, nsp, "Invalid namespace", none);
-    else if (c->n_sockets >= c->server->max_namespaces)
-        refuse(c, nsp, "Too many namespaces", none);
-    else
-        join(c, ns, auth);
-}
-
-/* The same for a namespace with a query. */
-static void connect_v2(struct sio_conn *c, struct sio_str nsp)
-{
-    struct sio_str auth = {NULL, 0};
-    struct wbuf w;
-    int rv;
-
-    wbuf_init(&w, UINT32_MAX);
-    rv = sio_v2_auth(nsp, &w);
-    if (w.len > 0)
-        auth = wbuf_str(&w);
-    if (rv < 0)
-        fail(c, rv);
-    else
-        connect_to(c, sio_v2_name(nsp), auth);
-    wbuf_fini(&w);
-}
-
 static void on_connect(struct sio_conn *c, const struct sio_packet *p)
 {
-    if (c->v2)
-        connect_v2(c, p->nsp);
+    const char *refusal = "Too many namespaces";
+    struct sio_namespace *ns = NULL;
+
+    if (find_socket(c, p->nsp)) {
+        violation(c, "namespace joined twice");
+        return;
+    }
+    if (c->n_sockets < c->server->max_namespaces)
+        ns = sio_server_open(c->server, p->nsp, p->json, &refusal);
+    if (ns)
+        sio_join_begin(c, ns, p->json);
     else
-        connect_to(c, p->nsp, p->json);
+        sio_conn_refuse(c, p->nsp, refusal, (struct sio_str){NULL, 0});
 }
 
 static void on_event(struct sio_conn *c, struct sio_socket *s,
@@ -190,7 +68,7 @@ static void on_event(struct sio_conn *c, struct sio_socket *s,
     struct sio_event e;
 
     if (sio_event_init(&e, p, text, attachments, &s->replier) < 0)
-        fail(c, SIO_ERR_NOMEM);
+        sio_conn_fail(c, SIO_ERR_NOMEM);
     else
         sio_namespace_dispatch(s->ns, s, &e);
     sio_event_fini(&e);
@@ -218,7 +96,8 @@ static void dispatch(struct sio_conn *c, const struct sio_packet *p,
         return;
     }
     s = find_socket(c, p->nsp);
-    if (!s) {
+    /* Who waits to join may give up, and say nothing else. */
+    if (!s || (s->state != SIO_SOCKET_JOINED && p->type != SIO_PACKET_DISCONNECT)) {
         violation(c, "namespace not joined");
         return;
     }
@@ -236,7 +115,9 @@ static void dispatch(struct sio_conn *c, const struct sio_packet *p,
 /* A packet that waits must be for a namespace that was joined. */
 static void check_pending(struct sio_conn *c)
 {
-    if (!find_socket(c, c->assembly->packet.nsp))
+    const struct sio_socket *s = find_socket(c, c->assembly->packet.nsp);
+
+    if (!s || s->state != SIO_SOCKET_JOINED)
         violation(c, "namespace not joined");
 }
 
@@ -249,7 +130,7 @@ static void on_message(struct eio_session *session, bool text, struct sio_slice 
 
     (void)session;
     if (rv == SIO_ERR_NOMEM)
-        fail(c, rv);
+        sio_conn_fail(c, rv);
     else if (rv < 0)
         violation(c, in.why);
     else if (rv > 0)
@@ -314,7 +195,6 @@ void sio_conn_open(struct sio_server *server, struct eio_session *session)
     }
     c->server = server;
     c->session = session;
-    c->v2 = eio_session_protocol(session) == 3;
     list_init(&c->sockets);
     list_init(&c->link);
     list_init(&c->reap.link);
@@ -323,8 +203,6 @@ void sio_conn_open(struct sio_server *server, struct eio_session *session)
     eio_session_set_ops(session, &session_ops, c);
     if (net_timer_start(&c->deadline, server->connect_timeout_ms) < 0)
         eio_session_abort(session, EIO_CLOSE_TRANSPORT_ERROR);
-    else if (c->v2)
-        connect_v2(c, SIO_STR("/"));
 }
 
 void sio_conn_bury(struct sio_conn *c)

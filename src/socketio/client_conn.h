@@ -16,9 +16,8 @@
 struct sio_conn {
     struct sio_server *server;
     struct eio_session *session; /* good to the end of the turn in which it closed */
-    struct list sockets;         /* struct sio_socket.link */
+    struct list sockets;         /* struct sio_socket.link; JOINING ones too */
     uint32_t n_sockets;
-    bool v2;        /* a client of Socket.IO 2; see socketio/v2.h */
     bool closed;    /* nothing can be sent */
     bool forced;    /* by the application: sio_socket_disconnect, sio_socket_abort */
     uint8_t reason; /* enum sio_disconnect_reason, once closed */
@@ -40,6 +39,9 @@ int sio_conn_send(struct sio_conn *c, struct eio_msg *msg);
 /* A packet without attachments. */
 int sio_conn_send_packet(struct sio_conn *c, enum sio_packet_type type,
                          struct sio_str nsp, struct sio_str json);
+
+/* Ends the session for a peer's violation, or for want of memory (SIO_ERR_NOMEM). */
+void sio_conn_fail(struct sio_conn *c, int error);
 
 /* The application ends the session: with a close packet, or without a word. */
 void sio_conn_close(struct sio_conn *c, bool cut);

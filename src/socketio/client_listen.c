@@ -6,11 +6,10 @@
 
 #include "socketio/client_impl.h"
 
-#include "base/buf.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "engineio/msg.h"
+#include "socketio/readback.h"
 
 struct handler {
     struct list link;
@@ -204,61 +203,15 @@ void sio_client_listen_event(struct sio_client_socket *s, struct sio_event *e)
         s->ops->on_event(s, e, s->user);
 }
 
-/* The bytes of a part in one piece, without Engine.IO's type; the caller owns them. */
-static int join_part(const struct eio_msg *msg, uint32_t part, struct sio_slice *out)
+static void tell_outgoing(struct sio_event *e, void *user)
 {
-    const struct eio_msg_part *p = &msg->parts[part];
-    struct sio_slice *slices = mem_array(p->n_slices, sizeof(*slices));
-    struct sio_buf *joined;
-    struct wbuf w;
-    size_t n;
+    struct sio_client_socket *s = user;
 
-    if (!slices)
-        return SIO_ERR_NOMEM;
-    wbuf_init(&w, UINT32_MAX);
-    n = eio_msg_body(msg, part, slices);
-    for (size_t i = 0; i < n; i++)
-        wbuf_add(&w, slices[i].ptr, slices[i].len);
-    mem_free(slices);
-    joined = wbuf_take(&w);
-    if (!joined)
-        return SIO_ERR_NOMEM;
-    *out = sio_slice_of(joined);
-    out->ptr += p->text;
-    out->len -= p->text;
-    return SIO_OK;
+    tell(s, &s->any_out, e);
 }
 
-static void tell_outgoing(struct sio_client_socket *s, const struct sio_incoming *in)
-{
-    struct sio_event e;
-
-    if (sio_event_init(&e, in->packet, in->text, in->attachments, NULL) == SIO_OK)
-        tell(s, &s->any_out, &e);
-    sio_event_fini(&e);
-}
-
-/* Listeners are rare, so an event is read back for them instead of kept for them. */
+/* Listeners are told nothing of an event that cannot be read back for want of memory. */
 void sio_client_listen_outgoing(struct sio_client_socket *s, const struct eio_msg *msg)
 {
-    struct sio_codec codec = {.parser = s->client->codec.parser,
-                              .max_attachments = UINT32_MAX,
-                              .max_bytes = SIZE_MAX};
-    struct sio_assembly *pending = NULL;
-    int rv = 0;
-
-    for (uint32_t i = 0; rv == 0 && i < msg->n_parts; i++) {
-        struct sio_incoming in;
-        struct sio_slice part;
-
-        rv = join_part(msg, i, &part);
-        if (rv < 0)
-            break;
-        rv = sio_codec_decode(&codec, &pending, msg->parts[i].text, part, &in);
-        if (rv > 0)
-            tell_outgoing(s, &in);
-        sio_incoming_fini(&in);
-        sio_buf_unref(part.buf);
-    }
-    sio_assembly_free(pending);
+    (void)sio_readback(msg, s->client->codec.parser, tell_outgoing, s);
 }

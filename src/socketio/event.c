@@ -50,6 +50,74 @@ void sio_event_fini(struct sio_event *e)
     wbuf_fini(&e->name_buf);
 }
 
+/* An event with all that it borrows. */
+struct kept {
+    struct sio_event event;
+    struct sio_packet packet;
+    struct sio_slice text;
+    uint32_t n_attachments;
+    struct sio_slice attachments[];
+};
+
+/* The same part of a copy of the text. */
+static struct sio_str moved(struct sio_str part, struct sio_slice from,
+                            struct sio_slice to)
+{
+    const uint8_t *p = (const uint8_t *)part.ptr;
+
+    if (!p || p < from.ptr || p > from.ptr + from.len)
+        return part; /* a constant */
+    part.ptr = (const char *)to.ptr + (p - from.ptr);
+    return part;
+}
+
+static int keep(struct kept *k, const struct sio_event *e)
+{
+    size_t n_items = e->packet->n_items;
+    int rv = sio_slice_hold(e->text, &k->text);
+
+    for (uint32_t i = 0; i < e->packet->n_attachments && rv == SIO_OK; i++) {
+        rv = sio_slice_hold(e->attachments[i], &k->attachments[i]);
+        k->n_attachments += rv == SIO_OK;
+    }
+    if (rv < 0)
+        return rv;
+    k->packet = *e->packet;
+    k->packet.nsp = moved(k->packet.nsp, e->text, k->text);
+    k->packet.json = moved(k->packet.json, e->text, k->text);
+    for (size_t i = 0; i < n_items && i < SIO_PACKET_ITEMS; i++)
+        k->packet.items[i] = moved(k->packet.items[i], e->text, k->text);
+    return sio_event_init(&k->event, &k->packet, k->text, k->attachments, NULL);
+}
+
+struct sio_event *sio_event_keep(const struct sio_event *e)
+{
+    size_t n = e->packet->n_attachments;
+    struct kept *k = mem_alloc(sizeof(*k) + n * sizeof(k->attachments[0]));
+
+    if (!k)
+        return NULL;
+    wbuf_init(&k->event.name_buf, 0);
+    if (keep(k, e) == SIO_OK)
+        return &k->event;
+    sio_event_free(&k->event);
+    return NULL;
+}
+
+void sio_event_free(struct sio_event *e)
+{
+    struct kept *k;
+
+    if (!e)
+        return;
+    k = container_of(e, struct kept, event);
+    sio_event_fini(e);
+    for (uint32_t i = 0; i < k->n_attachments; i++)
+        sio_buf_unref(k->attachments[i].buf);
+    sio_buf_unref(k->text.buf);
+    mem_free(k);
+}
+
 struct sio_str sio_event_name(const struct sio_event *e)
 {
     return e->name;

@@ -285,6 +285,11 @@ bool sio_message_is_volatile(const struct sio_message *m)
     return m->options.is_volatile;
 }
 
+void sio_message_set_no_compress(struct sio_message *m)
+{
+    m->options.no_compress = true;
+}
+
 void sio_message_set_replace_key(struct sio_message *m, uint64_t key)
 {
     m->options.replace_key = key;

@@ -66,6 +66,7 @@ static struct sio_ticket *ticket_new(struct sio_recovery *r)
     list_init(&t->link);
     random_id(net_loop_random(loop_of(r)), t->pid);
     r->n_tickets++;
+    sio_namespace_hold(r->ns);
     return t;
 }
 
@@ -88,6 +89,7 @@ static void ticket_free(struct sio_ticket *t)
     mem_free(t);
     if (--r->n_tickets == 0)
         sio_history_clear(&r->history);
+    sio_namespace_release(r->ns);
     if (destroy)
         destroy(data);
 }

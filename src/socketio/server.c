@@ -6,6 +6,7 @@
 #include "engineio/server.h"
 #include "socketio/client_conn.h"
 #include "socketio/namespace.h"
+#include "socketio/parent.h"
 
 #define DEFAULT_PATH        "/socket.io/"
 #define DEFAULT_MAX_PAYLOAD 1000000
@@ -62,6 +63,7 @@ static struct sio_server *server_alloc(struct net_loop *loop,
         max_payload = DEFAULT_MAX_PAYLOAD;
     server->loop = loop;
     map_init(&server->namespaces);
+    list_init(&server->parents);
     list_init(&server->dying);
     list_init(&server->bury.link);
     server->bury.run = on_bury;
@@ -73,6 +75,8 @@ static struct sio_server *server_alloc(struct net_loop *loop,
     server->codec.max_bytes =
         opts->max_binary_bytes ? opts->max_binary_bytes : 4 * max_payload;
     sio_recovery_limits_set(&server->recovery, opts);
+    server->make_adapter = opts->adapter;
+    server->adapter_user = opts->adapter_user;
     server->allow_request = opts->engine.allow_request;
     server->allow_user = opts->engine.user;
     return server;
@@ -143,6 +147,7 @@ void sio_server_free(struct sio_server *server)
         sio_namespace_free(container_of(node, struct sio_namespace, node));
     }
     map_fini(&server->namespaces);
+    sio_server_free_parents(server);
     mem_free(server);
 }
 
@@ -177,7 +182,7 @@ struct sio_namespace *sio_server_namespace(struct sio_server *server, const char
 
     if (!sio_nsp_valid(text))
         return NULL;
-    ns = sio_namespace_new(server, text, ops, user);
+    ns = sio_namespace_new(server, text, ops, user, false);
     if (!ns)
         return NULL;
     if (map_add(&server->namespaces, &ns->node, sio_namespace_name(ns)) < 0) {

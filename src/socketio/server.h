@@ -16,10 +16,13 @@ struct sio_server {
     struct net_loop *loop;
     struct eio_server *engine;
     struct map namespaces;
+    struct list parents; /* struct sio_family, in the order in which they are asked */
     uint32_t connect_timeout_ms;
     uint32_t max_namespaces;
     struct sio_codec codec;
     struct sio_recovery_limits recovery;
+    struct sio_adapter *(*make_adapter)(struct sio_namespace *ns, void *user);
+    void *adapter_user;
 
     /* The application's admission hook. */
     const char *(*allow_request)(struct eio_request *r, void *user);

@@ -6,11 +6,12 @@
 
 #include "base/mem.h"
 #include "socketio/client_conn.h"
+#include "socketio/join.h"
 #include "socketio/message.h"
 #include "socketio/namespace.h"
+#include "socketio/parent.h"
 #include "socketio/recovery.h"
 #include "socketio/server.h"
-#include "socketio/v2.h"
 
 /* Rows are from, columns to. */
 static const bool may_go[3][3] = {
@@ -57,28 +58,30 @@ static const struct sio_replier_ops replier_ops = {reply_send, reply_nsp, reply_
 
 static void on_reap(struct net_task *task)
 {
-    mem_free(container_of(task, struct sio_socket, reap));
+    struct sio_socket *s = container_of(task, struct sio_socket, reap);
+
+    sio_hooks_free(s->hooks);
+    mem_free(s);
 }
 
 struct sio_socket *sio_socket_new(struct sio_conn *conn, struct sio_namespace *ns)
 {
-    size_t room = conn->v2 ? sio_v2_id_room(ns) : 0;
-    struct sio_socket *s = mem_alloc(sizeof(*s) + room);
+    struct sio_socket *s = mem_new(struct sio_socket);
 
     if (!s)
         return NULL;
     s->conn = conn;
     s->ns = ns;
-    if (conn->v2)
-        sio_v2_id_set(s);
-    else
-        random_id(net_loop_random(conn->server->loop), s->id);
+    random_id(net_loop_random(conn->server->loop), s->id);
     list_init(&s->link);
     list_init(&s->rooms);
     list_init(&s->reap.link);
     s->reap.run = on_reap;
     sio_replier_init(&s->replier, &replier_ops);
     sio_acks_init(&s->acks);
+    list_append(&conn->sockets, &s->link);
+    conn->n_sockets++;
+    sio_namespace_hold(ns);
     return s;
 }
 
@@ -86,6 +89,13 @@ static void let_go(struct sio_socket *s)
 {
     sio_socket_set_data(s, NULL, NULL);
     net_loop_reap(s->ns->server->loop, &s->reap);
+    sio_namespace_release(s->ns);
+}
+
+static void leave_conn(struct sio_socket *s)
+{
+    list_remove(&s->link);
+    s->conn->n_sockets--;
 }
 
 void sio_socket_discard(struct sio_socket *s)
@@ -93,6 +103,9 @@ void sio_socket_discard(struct sio_socket *s)
     set_state(s, SIO_SOCKET_ENDED);
     if (s->ticket)
         sio_recovery_abandon(s);
+    if (s->join)
+        sio_join_detach(s->join);
+    leave_conn(s);
     let_go(s);
 }
 
@@ -109,8 +122,8 @@ int sio_socket_admit(struct sio_socket *s)
         return rv;
     }
     set_state(s, SIO_SOCKET_JOINED);
-    list_append(&s->conn->sockets, &s->link);
-    s->conn->n_sockets++;
+    s->ns->was_joined = true;
+    s->ns->n_out += (unsigned)sio_hooks_n(s->hooks, SIO_CHAIN_ANY_OUT);
     return SIO_OK;
 }
 
@@ -118,12 +131,14 @@ void sio_socket_end(struct sio_socket *s, enum sio_disconnect_reason reason)
 {
     struct sio_namespace *ns = s->ns;
 
+    if (s->state == SIO_SOCKET_JOINING)
+        sio_socket_discard(s);
     if (s->state != SIO_SOCKET_JOINED)
         return;
     set_state(s, SIO_SOCKET_ENDED);
     map_remove(&ns->sockets, &s->node);
-    list_remove(&s->link);
-    s->conn->n_sockets--;
+    ns->n_out -= (unsigned)sio_hooks_n(s->hooks, SIO_CHAIN_ANY_OUT);
+    leave_conn(s);
     if (s->ticket)
         sio_recovery_leave(s);
     sio_replier_end(&s->replier);
@@ -138,8 +153,6 @@ void sio_socket_end(struct sio_socket *s, enum sio_disconnect_reason reason)
 
 struct sio_str sio_socket_id(const struct sio_socket *s)
 {
-    if (s->has_v2_id)
-        return (struct sio_str){s->v2_id, sio_v2_id_room(s->ns)};
     return (struct sio_str){s->id, RANDOM_ID_LEN};
 }
 
@@ -169,22 +182,67 @@ void *sio_socket_data(const struct sio_socket *s)
     return s->data;
 }
 
+int sio_socket_set_attributes(struct sio_socket *s, struct sio_str json)
+{
+    struct sio_buf *copy = NULL;
+    int rv = json.ptr ? json_check(json) : SIO_OK;
+
+    if (rv < 0)
+        return rv;
+    if (!json.ptr && !s->hooks)
+        return SIO_OK;
+    if (json.ptr)
+        copy = sio_buf_copy(json.ptr, json.len);
+    if ((json.ptr && !copy) || !sio_hooks_need(&s->hooks)) {
+        sio_buf_unref(copy);
+        return SIO_ERR_NOMEM;
+    }
+    sio_buf_unref(s->hooks->attributes);
+    s->hooks->attributes = copy;
+    return SIO_OK;
+}
+
+struct sio_str sio_socket_attributes(const struct sio_socket *s)
+{
+    struct sio_buf *json = s->hooks ? s->hooks->attributes : NULL;
+
+    if (!json)
+        return (struct sio_str){NULL, 0};
+    return (struct sio_str){(const char *)sio_buf_data(json), sio_buf_len(json)};
+}
+
 bool sio_socket_recovered(const struct sio_socket *s)
 {
     return s->recovered;
 }
 
-int sio_socket_emit(struct sio_socket *s, struct sio_message *m)
+/* Tells listeners what is about to be sent; they may end it. */
+static int before_emit(struct sio_socket *s, struct sio_message *m)
 {
+    struct sio_socket_list one = {.items = &s, .n = 1};
     struct eio_msg *msg;
     int rv;
 
     if (s->state != SIO_SOCKET_JOINED)
         return SIO_ERR_CLOSED;
-    if (s->ns->recovery && !sio_message_is_volatile(m))
-        return sio_recovery_emit(s, m);
+    if (!sio_namespace_listens(s->ns))
+        return SIO_OK;
     rv = sio_message_encode(m, parser_of(s), SIO_PACKET_EVENT,
                             sio_namespace_name(s->ns), false, 0, &msg);
+    if (rv < 0)
+        return rv;
+    sio_namespace_tell(s->ns, &one, msg);
+    eio_msg_unref(msg);
+    return s->state == SIO_SOCKET_JOINED ? SIO_OK : SIO_ERR_CLOSED;
+}
+
+static int send_event(struct sio_socket *s, struct sio_message *m, bool has_id,
+                      uint64_t id)
+{
+    struct eio_msg *msg;
+    int rv = sio_message_encode(m, parser_of(s), SIO_PACKET_EVENT,
+                                sio_namespace_name(s->ns), has_id, id, &msg);
+
     if (rv < 0)
         return rv;
     rv = sio_conn_send(s->conn, msg);
@@ -192,31 +250,29 @@ int sio_socket_emit(struct sio_socket *s, struct sio_message *m)
     return rv;
 }
 
-static int emit_with_id(struct sio_socket *s, struct sio_message *m, uint64_t id)
+int sio_socket_emit(struct sio_socket *s, struct sio_message *m)
 {
-    struct eio_msg *msg;
-    int rv = sio_message_encode(m, parser_of(s), SIO_PACKET_EVENT,
-                                sio_namespace_name(s->ns), true, id, &msg);
+    int rv = before_emit(s, m);
 
     if (rv < 0)
         return rv;
-    rv = sio_conn_send(s->conn, msg);
-    eio_msg_unref(msg);
-    return rv;
+    if (s->ns->recovery && !sio_message_is_volatile(m))
+        return sio_recovery_emit(s, m);
+    return send_event(s, m, false, 0);
 }
 
 int sio_socket_emit_ack(struct sio_socket *s, struct sio_message *m,
                         uint32_t timeout_ms, sio_ack_cb cb, void *user)
 {
     uint64_t id;
-    int rv;
+    int rv = before_emit(s, m);
 
-    if (s->state != SIO_SOCKET_JOINED)
-        return SIO_ERR_CLOSED;
+    if (rv < 0)
+        return rv;
     rv = sio_acks_add(&s->acks, s->ns->server->loop, timeout_ms, cb, user, &id);
     if (rv < 0)
         return rv;
-    rv = emit_with_id(s, m, id);
+    rv = send_event(s, m, true, id);
     if (rv < 0)
         sio_acks_drop(&s->acks, id);
     return rv;
@@ -239,6 +295,71 @@ void sio_socket_abort(struct sio_socket *s)
 {
     sio_conn_close(s->conn, true);
 }
+
+/* Handlers, middleware, listeners. */
+
+int sio_socket_on(struct sio_socket *s, const char *event, sio_event_cb cb, void *user)
+{
+    return sio_hooks_on(&s->hooks, event, cb, user);
+}
+
+void sio_socket_off(struct sio_socket *s, const char *event)
+{
+    sio_hooks_off(s->hooks, event);
+}
+
+int sio_socket_use_event(struct sio_socket *s, sio_use_event_cb cb, void *user)
+{
+    struct sio_hook hook = {.cb.use = cb, .user = user};
+
+    return sio_hooks_add(&s->hooks, SIO_CHAIN_EVENT, false, hook);
+}
+
+static int listen_to(struct sio_socket *s, enum sio_chain chain, bool in_front,
+                     sio_event_cb cb, void *user)
+{
+    struct sio_hook hook = {.cb.any = cb, .user = user};
+    int rv = sio_hooks_add(&s->hooks, chain, in_front, hook);
+
+    if (rv == SIO_OK && chain == SIO_CHAIN_ANY_OUT && s->state == SIO_SOCKET_JOINED)
+        s->ns->n_out++;
+    return rv;
+}
+
+int sio_socket_on_any(struct sio_socket *s, sio_event_cb cb, void *user)
+{
+    return listen_to(s, SIO_CHAIN_ANY, false, cb, user);
+}
+
+int sio_socket_prepend_any(struct sio_socket *s, sio_event_cb cb, void *user)
+{
+    return listen_to(s, SIO_CHAIN_ANY, true, cb, user);
+}
+
+void sio_socket_off_any(struct sio_socket *s, sio_event_cb cb, void *user)
+{
+    sio_hooks_off_any(s->hooks, SIO_CHAIN_ANY, cb, user);
+}
+
+int sio_socket_on_any_outgoing(struct sio_socket *s, sio_event_cb cb, void *user)
+{
+    return listen_to(s, SIO_CHAIN_ANY_OUT, false, cb, user);
+}
+
+int sio_socket_prepend_any_outgoing(struct sio_socket *s, sio_event_cb cb, void *user)
+{
+    return listen_to(s, SIO_CHAIN_ANY_OUT, true, cb, user);
+}
+
+void sio_socket_off_any_outgoing(struct sio_socket *s, sio_event_cb cb, void *user)
+{
+    size_t n = sio_hooks_off_any(s->hooks, SIO_CHAIN_ANY_OUT, cb, user);
+
+    if (s->state == SIO_SOCKET_JOINED)
+        s->ns->n_out -= (unsigned)n;
+}
+
+/* Rooms. */
 
 int sio_socket_join(struct sio_socket *s, struct sio_str room)
 {

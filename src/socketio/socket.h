@@ -16,6 +16,7 @@
 #include "net/loop.h"
 #include "socketio/ack.h"
 #include "socketio/event.h"
+#include "socketio/hooks.h"
 
 enum sio_socket_state { SIO_SOCKET_JOINING, SIO_SOCKET_JOINED, SIO_SOCKET_ENDED };
 
@@ -24,7 +25,6 @@ struct sio_socket {
     char id[RANDOM_ID_LEN + 1];
     uint8_t state;
     bool recovered;
-    bool has_v2_id; /* the id is v2_id; see socketio/v2.h */
     struct sio_conn *conn;
     struct sio_namespace *ns;
     struct list link;  /* in its connection */
@@ -35,11 +35,12 @@ struct sio_socket {
     void *data;
     void (*destroy_data)(void *data); /* or NULL */
     struct sio_ticket *ticket;        /* to be recovered with, or NULL */
+    struct sio_hooks *hooks;          /* or NULL */
+    struct sio_join *join;            /* that decides about it; NULL: none */
     struct net_task reap;
-    char v2_id[]; /* "<namespace>#<sid>" */
 };
 
-/* JOINING: known to nobody.  NULL: out of memory. */
+/* JOINING: known to its connection.  NULL: out of memory. */
 struct sio_socket *sio_socket_new(struct sio_conn *conn, struct sio_namespace *ns);
 
 /* JOINING -> ENDED: refused. */
@@ -51,7 +52,7 @@ void sio_socket_discard(struct sio_socket *s);
  */
 int sio_socket_admit(struct sio_socket *s);
 
-/* JOINED -> ENDED, on_disconnect included.  Harmless in another state. */
+/* -> ENDED, on_disconnect included if it was JOINED.  Harmless once ENDED. */
 void sio_socket_end(struct sio_socket *s, enum sio_disconnect_reason reason);
 
 #endif
