@@ -51,7 +51,7 @@ SIOC_API int net_loop_run(struct net_loop *loop);
 
 /*
  * One turn: waits at most timeout_ms (-1: until something happens, 0: not at
- * all).  Returns as net_loop_run.
+ * all).  Returns as net_loop_run.  Not from a callback of the loop's.
  */
 SIOC_API int net_loop_run_once(struct net_loop *loop, int timeout_ms);
 
@@ -59,8 +59,10 @@ SIOC_API int net_loop_run_once(struct net_loop *loop, int timeout_ms);
 SIOC_API void net_loop_stop(struct net_loop *loop);
 
 /*
- * A descriptor that polls readable whenever net_loop_run_once(loop, 0) has
- * something to do, timers included.  For use inside another loop.  Borrowed.
+ * For use inside another loop: a descriptor that polls readable (level) whenever the loop
+ * has something to do, timers and what was queued outside of a turn included.  Whoever
+ * watches it calls net_loop_run_once(loop, 0) then, and need not care about time-outs.
+ * Borrowed: stop watching before net_loop_free.  -1: no descriptors are left.
  */
 SIOC_API int net_loop_fd(struct net_loop *loop);
 
@@ -70,6 +72,14 @@ SIOC_API int net_loop_fd(struct net_loop *loop);
  * SIO_OK or SIO_ERR_NOMEM (fn is not called).
  */
 SIOC_API int net_loop_post(struct net_loop *loop, void (*fn)(void *arg), void *arg);
+
+/*
+ * Calls cb(signo, user) on the loop's thread for each of the n signals, until the loop is
+ * freed.  Blocks them for the calling thread first, so call it before threads are made.
+ * Once per loop.  SIO_OK, SIO_ERR_EXISTS (called before), SIO_ERR_NOMEM, SIO_ERR_IO.
+ */
+SIOC_API int net_loop_signals(struct net_loop *loop, const int *signals, size_t n,
+                              void (*cb)(int signo, void *user), void *user);
 
 /* Monotonic milliseconds and nanoseconds, read once a turn. */
 SIOC_API uint64_t net_loop_now_ms(const struct net_loop *loop);

@@ -49,11 +49,4 @@ struct sio_str;
 int64_t net_loop_wall_s(struct net_loop *loop);
 const char *net_loop_http_date(struct net_loop *loop); /* 29 characters, NUL */
 
-/*
- * Calls cb(signo, user) on the loop for each of the signals, which are blocked for the
- * calling thread first (so call it before threads are made).  Ends with the loop.
- */
-int net_loop_signals(struct net_loop *loop, const int *signals, size_t n,
-                     void (*cb)(int signo, void *user), void *user);
-
 #endif

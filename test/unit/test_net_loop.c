@@ -327,6 +327,17 @@ static void signals_are_told_on_the_loop(void **state)
 
 /* Inside another loop. */
 
+static unsigned n_pipe_reads;
+
+static void on_pipe(struct net_io *io, uint32_t events)
+{
+    char byte;
+
+    assert_true(events & EPOLLIN);
+    assert_int_equal(read(io->fd, &byte, 1), 1);
+    n_pipe_reads++;
+}
+
 static bool readable(int fd, int timeout_ms)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -360,6 +371,142 @@ static void the_fd_tells_a_foreign_loop_when_to_run(void **state)
     net_loop_run_once(*state, 0);
     assert_int_equal(to.n, N_POSTS);
     assert_false(readable(fd, 0));
+}
+
+/* Turns as a foreign loop makes them: only while the fd is readable. */
+static unsigned turns_until_quiet(struct net_loop *loop)
+{
+    unsigned n = 0;
+
+    while (readable(net_loop_fd(loop), 0)) {
+        assert_true(++n < 100);
+        assert_int_equal(net_loop_run_once(loop, 0), SIO_OK);
+    }
+    return n;
+}
+
+static void the_fd_follows_timers_that_change_between_turns(void **state)
+{
+    struct ring far = {.n = 0}, near = {.n = 0};
+    int fd = net_loop_fd(*state);
+
+    last_due = 0;
+    net_timer_init(&far.timer, *state, on_ring, &far);
+    net_timer_init(&near.timer, *state, on_ring, &near);
+    net_timer_start(&far.timer, 60000);
+    assert_int_equal(turns_until_quiet(*state), 0);
+
+    /* An earlier one, and an old one that moves to the front. */
+    net_timer_start(&near.timer, 1);
+    assert_true(readable(fd, 10000));
+    while (!near.n)
+        turns_until_quiet(*state);
+    net_timer_start(&far.timer, 1);
+    assert_true(readable(fd, 10000));
+    while (!far.n)
+        turns_until_quiet(*state);
+
+    /* One that was stopped costs a turn at most. */
+    net_timer_start(&near.timer, 0);
+    net_timer_stop(&near.timer);
+    assert_true(turns_until_quiet(*state) <= 1);
+    assert_int_equal(near.n, 1);
+    assert_false(readable(fd, 0));
+}
+
+static void the_fd_stays_readable_while_a_timer_starts_itself_again(void **state)
+{
+    struct net_timer timer;
+    unsigned n = 0;
+
+    net_loop_fd(*state);
+    net_timer_init(&timer, *state, on_ring_again, &n);
+    net_timer_start(&timer, 0);
+    for (unsigned i = 1; i <= 5; i++) {
+        assert_true(readable(net_loop_fd(*state), 10000));
+        net_loop_run_once(*state, 0);
+        assert_int_equal(n, i);
+    }
+    net_timer_stop(&timer);
+    assert_true(turns_until_quiet(*state) <= 1);
+}
+
+struct note {
+    struct net_task task;
+    unsigned n;
+};
+
+static void on_note(struct net_task *task)
+{
+    container_of(task, struct note, task)->n++;
+}
+
+static void the_fd_tells_of_work_that_was_deferred_between_turns(void **state)
+{
+    struct note deferred = {.task.run = on_note}, reaped = {.task.run = on_note};
+
+    net_loop_fd(*state);
+    list_init(&deferred.task.link);
+    list_init(&reaped.task.link);
+    net_loop_defer(*state, &deferred.task);
+    assert_int_equal(turns_until_quiet(*state), 1);
+    assert_int_equal(deferred.n, 1);
+    net_loop_reap(*state, &reaped.task);
+    assert_int_equal(turns_until_quiet(*state), 1);
+    assert_int_equal(reaped.n, 1);
+}
+
+/* More than a turn takes: what is left is not forgotten. */
+static void the_fd_stays_readable_until_every_descriptor_had_its_turn(void **state)
+{
+    enum { N_PIPES = 300 };
+    static struct pipe_io {
+        struct net_io io;
+        int fds[2];
+    } pipes[N_PIPES];
+    unsigned turns = 0;
+
+    net_loop_fd(*state);
+    n_pipe_reads = 0;
+    for (unsigned i = 0; i < N_PIPES; i++) {
+        assert_int_equal(pipe(pipes[i].fds), 0);
+        pipes[i].io = (struct net_io){.fd = pipes[i].fds[0], .on_events = on_pipe};
+        assert_int_equal(net_io_add(*state, &pipes[i].io, EPOLLIN), SIO_OK);
+        assert_int_equal(write(pipes[i].fds[1], "x", 1), 1);
+    }
+    turns = turns_until_quiet(*state);
+    assert_int_equal(n_pipe_reads, N_PIPES);
+    assert_true(turns <= 3);
+    for (unsigned i = 0; i < N_PIPES; i++) {
+        net_io_remove(*state, &pipes[i].io);
+        close(pipes[i].fds[0]);
+        close(pipes[i].fds[1]);
+    }
+}
+
+static void ask_for_fd(struct net_timer *timer, void *user)
+{
+    *(int *)user = net_loop_fd(timer->loop);
+}
+
+static void the_fd_may_be_asked_for_in_a_callback(void **state)
+{
+    struct ring later = {.n = 0};
+    struct net_timer timer;
+    int fd = -1;
+
+    last_due = 0;
+    net_timer_init(&timer, *state, ask_for_fd, &fd);
+    net_timer_init(&later.timer, *state, on_ring, &later);
+    net_timer_start(&timer, 0);
+    net_timer_start(&later.timer, 3);
+    while (fd < 0)
+        net_loop_run_once(*state, 10000);
+    while (!later.n) {
+        assert_true(readable(fd, 10000));
+        net_loop_run_once(*state, 0);
+    }
+    assert_int_equal(turns_until_quiet(*state), 0);
 }
 
 static void out_of_memory_is_returned(void **state)
@@ -425,6 +572,11 @@ int main(void)
         WITH_LOOP(a_removed_io_gets_no_event_of_the_same_turn),
         WITH_LOOP(signals_are_told_on_the_loop),
         WITH_LOOP(the_fd_tells_a_foreign_loop_when_to_run),
+        WITH_LOOP(the_fd_follows_timers_that_change_between_turns),
+        WITH_LOOP(the_fd_stays_readable_while_a_timer_starts_itself_again),
+        WITH_LOOP(the_fd_tells_of_work_that_was_deferred_between_turns),
+        WITH_LOOP(the_fd_stays_readable_until_every_descriptor_had_its_turn),
+        WITH_LOOP(the_fd_may_be_asked_for_in_a_callback),
         WITH_LOOP(run_returns_after_stop),
         WITH_LOOP(the_date_is_that_of_the_clock),
         cmocka_unit_test(out_of_memory_is_returned),
