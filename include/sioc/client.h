@@ -281,8 +281,12 @@ SIOC_API void sio_client_socket_off_any_outgoing(struct sio_client_socket *s,
  */
 SIOC_API int sio_client_socket_emit(struct sio_client_socket *s, struct sio_message *m);
 
+/* Makes a message (see sio_message_newf), emits it and frees it. */
+SIOC_API int sio_client_socket_emitf(struct sio_client_socket *s, const char *event,
+                                     const char *format, ...);
+
 /*
- * The same with an ack: unless an error is returned, cb is called exactly once, with
+ * sio_client_socket_emit with an ack: unless an error is returned, cb is called exactly once, with
  * the answer, SIO_ERR_TIMEOUT (timeout_ms 0: as ack_timeout_ms), SIO_ERR_CLOSED
  * (disconnected), or SIO_ERR_FULL (dropped from the kept ones).  With retries the time is
  * that of each try, and only the last one's failure is told.

@@ -189,7 +189,7 @@ SIOC_API struct eio_server *eio_server_new(struct net_loop *loop,
 /*
  * Cuts every session (on_close: "server shutting down") and frees.  Not from a
  * callback of the server's. A callback that eio_server_shutdown still owes is
- * dropped.
+ * dropped.  NULL is allowed.
  */
 SIOC_API void eio_server_free(struct eio_server *server);
 

@@ -49,6 +49,13 @@ enum sio_http_method {
 SIOC_API int sio_http_page(struct sio_http *http, const char *path, const char *type,
                            const void *bytes, size_t len);
 
+/*
+ * The same with a file, read here and not again, at most 64 MiB.  Also SIO_ERR_NOT_FOUND,
+ * SIO_ERR_TOO_BIG, SIO_ERR_IO; diag, which may be NULL, then says which file.
+ */
+SIOC_API int sio_http_file(struct sio_http *http, const char *path, const char *type,
+                           const char *file, struct sio_diag *diag);
+
 struct sio_http_handler {
     /*
      * A request, whole with its body.  Answered with one of the sio_http_reply

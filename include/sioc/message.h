@@ -44,6 +44,32 @@ SIOC_API int sio_message_add_binary(struct sio_message *m,
                                     struct sio_slice bytes); /* referenced */
 
 /*
+ * Messages in one call: format has a letter for each argument.
+ *
+ *     s  const char *      a text; NULL is null
+ *     S  struct sio_str    a text, or
+ *     r  struct sio_str    one that is JSON already
+ *     i  int
+ *     I  int64_t
+ *     f  double
+ *     b  int               true or false
+ *     n                    null; takes nothing
+ *     j  const cJSON *
+ *     B  struct sio_slice  binary
+ *
+ * Blanks are skipped.  What does not fit the letters goes wrong as with printf, and no
+ * compiler looks.  There are also sio_socket_emitf, sio_namespace_emitf and
+ * sio_client_socket_emitf.
+ */
+
+/* A message for the caller to send and free.  NULL: unknown letter, out of memory. */
+SIOC_API struct sio_message *sio_message_newf(const char *event, const char *format,
+                                              ...);
+
+/* Adds to a message.  As the functions above; SIO_ERR_INVAL for an unknown letter. */
+SIOC_API int sio_message_addf(struct sio_message *m, const char *format, ...);
+
+/*
  * One argument in pieces, for text that is relayed without a copy: begin, then any of
  * text (copied), slice (referenced) and attachment (writes the placeholder), then
  * end.  The pieces joined must be one JSON value.
@@ -117,6 +143,12 @@ SIOC_API bool sio_event_wants_ack(const struct sio_event *e);
  * Borrowed.
  */
 SIOC_API int sio_event_ack(struct sio_event *e, struct sio_message *m);
+
+/*
+ * The same with a format, see sio_message_newf.  SIO_OK and nothing else where no ack is
+ * asked for.
+ */
+SIOC_API int sio_event_ackf(struct sio_event *e, const char *format, ...);
 
 struct sio_ack; /* a taken ack; outlives its socket safely */
 SIOC_API struct sio_ack *sio_event_take_ack(struct sio_event *e);

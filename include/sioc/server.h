@@ -84,7 +84,7 @@ SIOC_API struct sio_server *sio_server_new(struct net_loop *loop,
                                            struct sio_diag *diag);
 /*
  * Cuts all connections (on_disconnect: SHUTDOWN) and frees, namespaces included.  Not
- * from a handler.
+ * from a handler.  NULL is allowed.
  */
 SIOC_API void sio_server_free(struct sio_server *server);
 /* As eio_server_listen, eio_server_shutdown. */
@@ -337,6 +337,9 @@ SIOC_API struct sio_str sio_socket_attributes(const struct sio_socket *s);
  * SIO_ERR_CLOSED, what went wrong when m was built, or as eio_session_send.
  */
 SIOC_API int sio_socket_emit(struct sio_socket *s, struct sio_message *m);
+/* The same in one call, see sio_message_newf.  Also SIO_ERR_NOMEM, SIO_ERR_INVAL. */
+SIOC_API int sio_socket_emitf(struct sio_socket *s, const char *event,
+                              const char *format, ...);
 /*
  * timeout_ms 0: none.  cb is called exactly once, later, unless this returns an
  * error: as above, or SIO_ERR_FULL when 4096 answers are awaited from this socket
@@ -387,6 +390,10 @@ struct sio_target {
  */
 SIOC_API int sio_namespace_emit(struct sio_namespace *ns,
                                 const struct sio_target *target, struct sio_message *m);
+/* The same in one call, see sio_message_newf. */
+SIOC_API int sio_namespace_emitf(struct sio_namespace *ns,
+                                 const struct sio_target *target, const char *event,
+                                 const char *format, ...);
 /* Walks whom it would reach, as sio_namespace_each. */
 SIOC_API int sio_namespace_each_of(struct sio_namespace *ns,
                                    const struct sio_target *target,

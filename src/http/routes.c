@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "http/coding.h"
@@ -23,6 +24,7 @@ static_assert((int)SIO_HTTP_ANY == HTTP_ANY, "ANY");
 
 #define ETAG_SIZE    24
 #define COMPRESS_MIN 1024 /* bytes of a page */
+#define MAX_FILE     (64 << 20)
 
 /* A route, and what it needs as long as the server lives. */
 struct added {
@@ -160,6 +162,20 @@ int sio_http_page(struct sio_http *http, const char *path, const char *type,
              (unsigned long long)digest(sio_buf_data(a->page), len));
     a->handler.on_request = on_page;
     return add(http, HTTP_GET, path, a);
+}
+
+int sio_http_file(struct sio_http *http, const char *path, const char *type,
+                  const char *file, struct sio_diag *diag)
+{
+    size_t len;
+    char *text;
+    int rv = file_read(file, MAX_FILE, &text, &len, diag);
+
+    if (rv < 0)
+        return rv;
+    rv = sio_http_page(http, path, type, text, len);
+    mem_free(text);
+    return rv < 0 ? sio_diag_set(diag, rv, "%s: %s", path, sio_strerror(rv)) : SIO_OK;
 }
 
 /* Routes */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -159,6 +160,27 @@ static void a_large_page_is_compressed_for_who_takes_it(void **state)
            "\r\nContent-Length: 300\r\n");
     expect(f, "GET /s", "Accept-Encoding: gzip, identity;q=0\r\n\r\n", "200",
            "\r\nContent-Encoding: gzip\r\n");
+}
+
+static void a_file_is_read_when_it_is_added(void **state)
+{
+    struct fixture *f = *state;
+    struct sio_diag diag = {""};
+    char name[] = "/tmp/sioc-test-XXXXXX";
+    int fd = mkstemp(name);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "file", 4), 4);
+    close(fd);
+    assert_int_equal(sio_http_file(f->http, "/f", "text/plain", name, &diag), SIO_OK);
+    assert_int_equal(sio_http_file(f->http, "f", "text/plain", name, &diag),
+                     SIO_ERR_INVAL);
+    unlink(name);
+    expect(f, "GET /f", "\r\n", "200", "\r\n\r\nfile");
+    assert_int_equal(sio_http_file(f->http, "/g", "text/plain", name, &diag),
+                     SIO_ERR_NOT_FOUND);
+    assert_non_null(strstr(diag.text, name));
+    expect(f, "GET /g", "\r\n", "404", "");
 }
 
 static void on_echo(struct sio_http_request *r, void *user)
@@ -327,6 +349,7 @@ int main(void)
         TEST(a_page_may_be_empty),
         TEST(a_page_that_the_client_has_is_not_sent_again),
         TEST(a_large_page_is_compressed_for_who_takes_it),
+        TEST(a_file_is_read_when_it_is_added),
         TEST(a_route_sees_the_request_and_answers),
         TEST(a_reply_may_share_its_bytes),
         TEST(an_answer_may_come_later),

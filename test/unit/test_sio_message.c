@@ -88,6 +88,31 @@ static void joins_arguments_of_every_kind(void **state)
     sio_message_free(m);
 }
 
+static void makes_a_message_of_a_format(void **state)
+{
+    static const char bytes[] = {0, 1, 2};
+    struct sio_slice three = {NULL, (const uint8_t *)bytes, 3};
+    cJSON *tree = cJSON_Parse("[1]");
+    struct sio_message *m = sio_message_newf("e", "s S r  iI", "q\"", SIO_STR("w"),
+                                             SIO_STR("{\"x\":1}"), -5, INT64_MIN);
+
+    (void)state;
+    assert_non_null(m);
+    assert_int_equal(sio_message_addf(m, "fbbnjBs", 1.5, 7, 0, tree, three, NULL), 0);
+    expect(
+        m, SIO_PACKET_EVENT, "/", false, 0,
+        "451-[\"e\",\"q\\\"\",\"w\",{\"x\":1},-5,-9223372036854775808,1.5,true,false,"
+        "null,[1],{\"_placeholder\":true,\"num\":0},null]");
+    sio_message_free(m);
+    cJSON_Delete(tree);
+
+    m = sio_message_newf("e", "");
+    expect(m, SIO_PACKET_EVENT, "/", false, 0, "42[\"e\"]");
+    assert_int_equal(sio_message_addf(m, "?"), SIO_ERR_INVAL);
+    sio_message_free(m);
+    assert_null(sio_message_newf("e", "i%", 1));
+}
+
 static void is_encoded_once_for_a_namespace(void **state)
 {
     struct sio_message *m = sio_message_new("e");
@@ -363,6 +388,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encodes_an_event_and_an_ack),
         cmocka_unit_test(joins_arguments_of_every_kind),
+        cmocka_unit_test(makes_a_message_of_a_format),
         cmocka_unit_test(is_encoded_once_for_a_namespace),
         cmocka_unit_test(references_large_bytes_and_copies_small_ones),
         cmocka_unit_test(refuses_arguments_once_it_was_sent),
