@@ -17,4 +17,7 @@ struct eio_server *eio_server_attach(struct net_loop *loop, struct http_server *
                                      const struct eio_server_options *opts,
                                      struct sio_diag *diag);
 
+/* The sid: a secret of the client's.  For what the protocol makes of it; not for logs. */
+struct sio_str eio_session_sid(const struct eio_session *s);
+
 #endif

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "engineio/payload3.h"
 #include "engineio/probe.h"
+#include "engineio/server.h"
 
 /* How long a polling client has to fetch what is left and the close packet. */
 #define CLOSING_MS 30000
@@ -526,6 +527,11 @@ const char *eio_session_transport(const struct eio_session *s)
 int eio_session_protocol(const struct eio_session *s)
 {
     return is_protocol_3(s) ? 3 : 4;
+}
+
+struct sio_str eio_session_sid(const struct eio_session *s)
+{
+    return (struct sio_str){s->sid, RANDOM_ID_LEN};
 }
 
 uint32_t eio_session_number(const struct eio_session *s)

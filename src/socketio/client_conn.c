@@ -9,6 +9,7 @@
 #include "socketio/parent.h"
 #include "socketio/server.h"
 #include "socketio/socket.h"
+#include "socketio/v2.h"
 
 /* At most so many lines a minute about what clients do wrong. */
 #define VIOLATIONS_PER_MINUTE 20
@@ -38,27 +39,55 @@ static struct sio_socket *find_socket(const struct sio_conn *c, struct sio_str n
 {
     struct sio_socket *s;
 
+    if (c->v2)
+        nsp = sio_v2_name(nsp);
     list_for_each (s, struct sio_socket, link, &c->sockets)
         if (str_eq(sio_namespace_name(s->ns), nsp))
             return s;
     return NULL;
 }
 
-static void on_connect(struct sio_conn *c, const struct sio_packet *p)
+static void connect_to(struct sio_conn *c, struct sio_str nsp, struct sio_str auth)
 {
     const char *refusal = "Too many namespaces";
     struct sio_namespace *ns = NULL;
 
-    if (find_socket(c, p->nsp)) {
+    if (find_socket(c, nsp)) {
         violation(c, "namespace joined twice");
         return;
     }
     if (c->n_sockets < c->server->max_namespaces)
-        ns = sio_server_open(c->server, p->nsp, p->json, &refusal);
+        ns = sio_server_open(c->server, nsp, auth, &refusal);
     if (ns)
-        sio_join_begin(c, ns, p->json);
+        sio_join_begin(c, ns, auth);
     else
-        sio_conn_refuse(c, p->nsp, refusal, (struct sio_str){NULL, 0});
+        sio_conn_refuse(c, nsp, refusal, (struct sio_str){NULL, 0});
+}
+
+/* The same for a namespace with a query. */
+static void connect_v2(struct sio_conn *c, struct sio_str nsp)
+{
+    struct sio_str auth = {NULL, 0};
+    struct wbuf w;
+    int rv;
+
+    wbuf_init(&w, UINT32_MAX);
+    rv = sio_v2_auth(nsp, &w);
+    if (w.len > 0)
+        auth = wbuf_str(&w);
+    if (rv < 0)
+        sio_conn_fail(c, rv);
+    else
+        connect_to(c, sio_v2_name(nsp), auth);
+    wbuf_fini(&w);
+}
+
+static void on_connect(struct sio_conn *c, const struct sio_packet *p)
+{
+    if (c->v2)
+        connect_v2(c, p->nsp);
+    else
+        connect_to(c, p->nsp, p->json);
 }
 
 static void on_event(struct sio_conn *c, struct sio_socket *s,
@@ -195,6 +224,7 @@ void sio_conn_open(struct sio_server *server, struct eio_session *session)
     }
     c->server = server;
     c->session = session;
+    c->v2 = eio_session_protocol(session) == 3;
     list_init(&c->sockets);
     list_init(&c->link);
     list_init(&c->reap.link);
@@ -203,6 +233,8 @@ void sio_conn_open(struct sio_server *server, struct eio_session *session)
     eio_session_set_ops(session, &session_ops, c);
     if (net_timer_start(&c->deadline, server->connect_timeout_ms) < 0)
         eio_session_abort(session, EIO_CLOSE_TRANSPORT_ERROR);
+    else if (c->v2)
+        connect_v2(c, SIO_STR("/"));
 }
 
 void sio_conn_bury(struct sio_conn *c)

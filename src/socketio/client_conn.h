@@ -18,6 +18,7 @@ struct sio_conn {
     struct eio_session *session; /* good to the end of the turn in which it closed */
     struct list sockets;         /* struct sio_socket.link; JOINING ones too */
     uint32_t n_sockets;
+    bool v2;        /* a client of Socket.IO 2; see socketio/v2.h */
     bool closed;    /* nothing can be sent */
     bool forced;    /* by the application: sio_socket_disconnect, sio_socket_abort */
     uint8_t reason; /* enum sio_disconnect_reason, once closed */

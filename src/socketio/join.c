@@ -10,6 +10,7 @@
 #include "socketio/recovery.h"
 #include "socketio/server.h"
 #include "socketio/socket.h"
+#include "socketio/v2.h"
 
 enum verdict { UNDECIDED, ACCEPTED, REFUSED };
 
@@ -25,6 +26,17 @@ struct sio_join {
     char auth[]; /* what the CONNECT said, "" for none */
 };
 
+static void write_refusal(struct wbuf *w, const char *message, struct sio_str data)
+{
+    wbuf_add_cstr(w, "{\"message\":");
+    json_write_string(w, sio_str_from(message));
+    if (data.ptr) {
+        wbuf_add_cstr(w, ",\"data\":");
+        wbuf_add_str(w, data);
+    }
+    wbuf_add_byte(w, '}');
+}
+
 void sio_conn_refuse(struct sio_conn *c, struct sio_str nsp, const char *message,
                      struct sio_str data)
 {
@@ -32,13 +44,10 @@ void sio_conn_refuse(struct sio_conn *c, struct sio_str nsp, const char *message
     int rv;
 
     wbuf_init(&w, UINT32_MAX);
-    wbuf_add_cstr(&w, "{\"message\":");
-    json_write_string(&w, sio_str_from(message));
-    if (data.ptr) {
-        wbuf_add_cstr(&w, ",\"data\":");
-        wbuf_add_str(&w, data);
-    }
-    wbuf_add_byte(&w, '}');
+    if (c->v2)
+        sio_v2_refusal(&w, message, data);
+    else
+        write_refusal(&w, message, data);
     rv = w.error;
     if (rv == SIO_OK)
         rv = sio_conn_send_packet(c, SIO_PACKET_CONNECT_ERROR, nsp, wbuf_str(&w));
@@ -52,7 +61,9 @@ static int send_connect(struct sio_conn *c, const struct sio_socket *s)
     char json[2 * RANDOM_ID_LEN + 32];
     struct sio_str text = {json, 0};
 
-    if (s->ticket)
+    if (c->v2)
+        text.ptr = NULL;
+    else if (s->ticket)
         text.len =
             (size_t)snprintf(json, sizeof(json), "{\"sid\":\"%s\",\"pid\":\"%s\"}",
                              s->id, s->ticket->pid);
@@ -256,6 +267,7 @@ static void give_up(struct sio_socket *s)
 void sio_join_begin(struct sio_conn *c, struct sio_namespace *ns, struct sio_str auth)
 {
     struct sio_socket *s = sio_socket_new(c, ns);
+    bool recovers = ns->recovery && !c->v2; /* whose clients know no pid */
     struct sio_join *j;
 
     if (!s) {
@@ -263,7 +275,7 @@ void sio_join_begin(struct sio_conn *c, struct sio_namespace *ns, struct sio_str
         sio_conn_fail(c, SIO_ERR_NOMEM);
         return;
     }
-    if (ns->recovery && sio_recovery_open(s, auth) < 0) {
+    if (recovers && sio_recovery_open(s, auth) < 0) {
         give_up(s);
         return;
     }

@@ -12,6 +12,7 @@
 #include "socketio/parent.h"
 #include "socketio/recovery.h"
 #include "socketio/server.h"
+#include "socketio/v2.h"
 
 /* Rows are from, columns to. */
 static const bool may_go[3][3] = {
@@ -66,13 +67,17 @@ static void on_reap(struct net_task *task)
 
 struct sio_socket *sio_socket_new(struct sio_conn *conn, struct sio_namespace *ns)
 {
-    struct sio_socket *s = mem_new(struct sio_socket);
+    size_t room = conn->v2 ? sio_v2_id_room(ns) : 0;
+    struct sio_socket *s = mem_alloc(sizeof(*s) + room);
 
     if (!s)
         return NULL;
     s->conn = conn;
     s->ns = ns;
-    random_id(net_loop_random(conn->server->loop), s->id);
+    if (conn->v2)
+        sio_v2_id_set(s);
+    else
+        random_id(net_loop_random(conn->server->loop), s->id);
     list_init(&s->link);
     list_init(&s->rooms);
     list_init(&s->reap.link);
@@ -153,6 +158,8 @@ void sio_socket_end(struct sio_socket *s, enum sio_disconnect_reason reason)
 
 struct sio_str sio_socket_id(const struct sio_socket *s)
 {
+    if (s->has_v2_id)
+        return (struct sio_str){s->v2_id, sio_v2_id_room(s->ns)};
     return (struct sio_str){s->id, RANDOM_ID_LEN};
 }
 

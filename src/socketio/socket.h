@@ -25,6 +25,7 @@ struct sio_socket {
     char id[RANDOM_ID_LEN + 1];
     uint8_t state;
     bool recovered;
+    bool has_v2_id; /* the id is v2_id; see socketio/v2.h */
     struct sio_conn *conn;
     struct sio_namespace *ns;
     struct list link;  /* in its connection */
@@ -38,6 +39,7 @@ struct sio_socket {
     struct sio_hooks *hooks;          /* or NULL */
     struct sio_join *join;            /* that decides about it; NULL: none */
     struct net_task reap;
+    char v2_id[]; /* "<namespace>#<sid>" */
 };
 
 /* JOINING: known to its connection.  NULL: out of memory. */

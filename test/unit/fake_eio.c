@@ -18,6 +18,7 @@ struct eio_session {
     int closed; /* reason, or -1 */
     bool cut;
     bool fails;
+    int protocol;
     struct eio_msg *sent[4096];
     size_t n_sent;
     struct eio_session *next;
@@ -123,17 +124,39 @@ void eio_session_abort(struct eio_session *s, enum eio_close_reason reason)
     end(s, reason, true);
 }
 
-struct eio_session *fake_open(struct eio_server *engine)
+static struct eio_session *open_session(struct eio_server *engine, int protocol)
 {
     struct eio_session *s = calloc(1, sizeof(*s));
 
     if (!s)
         return NULL;
     s->closed = -1;
+    s->protocol = protocol;
     s->next = sessions;
     sessions = s;
     engine->opts.on_session(s, engine->opts.user);
     return s;
+}
+
+struct eio_session *fake_open(struct eio_server *engine)
+{
+    return open_session(engine, 4);
+}
+
+struct eio_session *fake_open_3(struct eio_server *engine)
+{
+    return open_session(engine, 3);
+}
+
+int eio_session_protocol(const struct eio_session *s)
+{
+    return s->protocol;
+}
+
+struct sio_str eio_session_sid(const struct eio_session *s)
+{
+    (void)s;
+    return SIO_STR("sid-of-twenty-chars-");
 }
 
 void fake_text_slice(struct eio_session *s, struct sio_slice slice)

@@ -12,6 +12,9 @@
 /* A client connects; the pointer is good until fake_reset. */
 struct eio_session *fake_open(struct eio_server *engine);
 
+/* The same with protocol 3; its sid is "sid-of-twenty-chars-". */
+struct eio_session *fake_open_3(struct eio_server *engine);
+
 /* A text or binary message arrives; borrowed, or as a slice. */
 void fake_text(struct eio_session *s, const char *text);
 void fake_text_slice(struct eio_session *s, struct sio_slice text);
