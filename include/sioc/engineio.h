@@ -107,14 +107,36 @@ struct eio_session_ops {
     void (*on_close)(struct eio_session *s, enum eio_close_reason reason, void *user);
 };
 
-/* The request that wants to open a session, for the admission hook. */
+/* A request, while one of the hooks below looks at it. */
 struct eio_request;
 /* Decoded value of the last query parameter of that name; false: not there. */
 SIOC_API bool eio_request_query(struct eio_request *r, const char *name,
                                 struct sio_str *value);
 /* A field, name in any case; ptr NULL: not there. */
 SIOC_API struct sio_str eio_request_field(struct eio_request *r, const char *name);
+/* Of who asks, without port: the connection's, or what trusted_proxies say. */
 SIOC_API struct sio_str eio_request_address(struct eio_request *r);
+/*
+ * Adds a field to the reply: in on_headers, or in on_refused.  SIO_OK, SIO_ERR_INVAL (CR,
+ * LF or NUL in it).
+ */
+SIOC_API int eio_request_add_field(struct eio_request *r, const char *name,
+                                   struct sio_str value);
+
+/*
+ * A cookie with the sid in the reply that opens a session, polling or WebSocket: a
+ * balancer sends the client's later requests to the same server by it.  The server itself
+ * never reads it.  (RFC 6265)
+ */
+struct eio_cookie {
+    const char *name;      /* NULL: "io" */
+    const char *path;      /* NULL: "/" */
+    const char *domain;    /* NULL: of the server's name only */
+    const char *same_site; /* "Strict", "Lax" or "None"; NULL: "Lax" */
+    uint32_t max_age_s;    /* 0: until the browser ends */
+    bool http_only;        /* kept from scripts, which have no use for it */
+    bool secure;           /* only over TLS */
+};
 
 /*
  * permessage-deflate on WebSocket (RFC 7692), for clients that offer it.
@@ -146,7 +168,13 @@ struct eio_server_options {
      * message that finds nothing waiting always fits.
      */
     size_t max_queue_bytes;
-    uint32_t max_sessions; /* 0: 100000; above: 503 */
+    uint32_t max_sessions;             /* 0: 100000; above: 503 */
+    uint32_t max_sessions_per_address; /* 0: no bound; above: 429 */
+    /*
+     * How many proxies stand in front, each of which adds the address of who asked it to
+     * X-Forwarded-For.  0: the field is not believed.
+     */
+    uint32_t trusted_proxies;
     /*
      * Sessions of protocol 3 too, which clients of Socket.IO 2 speak: any EIO but 4 then
      * means 3.  Off: they are refused, code 5.
@@ -163,6 +191,13 @@ struct eio_server_options {
     bool cors; /* answer cross-origin requests, any origin or those in origins */
     bool cors_credentials;
     const char *const *origins; /* NULL-terminated, or NULL: any */
+    /*
+     * Requests that come from a page of another origin are refused (403, code 4),
+     * WebSocket included, which browsers do not restrict by themselves.  Needs origins.
+     * Clients that are no browsers send no Origin, and pass.
+     */
+    bool refuse_origins;
+    const struct eio_cookie *cookie; /* NULL: none */
     struct eio_deflate_options deflate;
     /*
      * Replies to polls are compressed from so many bytes on, where the client takes
@@ -173,6 +208,21 @@ struct eio_server_options {
 
     /* NULL: all are admitted.  Returns NULL to admit, or the message of the 403. */
     const char *(*allow_request)(struct eio_request *r, void *user);
+
+    /*
+     * Before the reply to a request that has been let in, for fields of the
+     * application's.  initial: it opens a session, which is not there yet.  May not
+     * close sessions.
+     */
+    void (*on_headers)(struct eio_request *r, bool initial, void *user);
+
+    /*
+     * A request is refused: 0 unknown transport, 1 unknown sid, 2 method, 3 bad request,
+     * 4 forbidden (allow_request, refuse_origins, a bound), 5 protocol version.  message
+     * is what the client reads.  (Engine.IO protocol 4, "HTTP long-polling")
+     */
+    void (*on_refused)(struct eio_request *r, int code, const char *message,
+                       void *user);
 
     /* A new session, open.  Sets its ops with eio_session_set_ops, or closes it. */
     void (*on_session)(struct eio_session *s, void *user);
@@ -249,6 +299,8 @@ SIOC_API void eio_session_close(struct eio_session *s, enum eio_close_reason rea
 /* Ends without a word: cuts the TCP connection.  Clients reconnect after it. */
 SIOC_API void eio_session_abort(struct eio_session *s, enum eio_close_reason reason);
 
+#define EIO_N_REFUSALS 6
+
 struct eio_server_stats {
     size_t n_sessions;
     size_t n_websocket;
@@ -256,7 +308,8 @@ struct eio_server_stats {
     uint64_t n_upgraded;
     uint64_t messages_in, messages_out;
     uint64_t bytes_in, bytes_out;
-    uint64_t n_dropped; /* volatile or replaced */
+    uint64_t n_dropped;                 /* volatile or replaced */
+    uint64_t n_refused[EIO_N_REFUSALS]; /* by the code of on_refused */
 };
 SIOC_API void eio_server_stats(const struct eio_server *server,
                                struct eio_server_stats *out);

@@ -1,250 +1,22 @@
 #include <config.h>
 
-#include "engineio/server.h"
+#include "engineio/server_impl.h"
 
 #include <stdio.h>
 
 #include "base/buf.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "engineio/cookie.h"
 #include "engineio/handshake.h"
-#include "engineio/jsonp.h"
 #include "engineio/probe.h"
-#include "engineio/session.h"
-#include "http/routes.h"
 #include "http/websocket.h"
 
-struct eio_server {
-    struct eio_sessions sessions;
-    struct eio_server_options opts; /* numbers filled in */
-    char *pattern;                  /* path + "*" */
-    struct http_server *http;
-    bool owns_http;
-    struct http_cors cors;
-    struct http_handler handler;
-    struct sio_http routes; /* that the application adds */
-
-    /* Graceful end. */
-    bool draining;
-    void (*on_done)(void *user); /* still owed, or NULL */
-    void *done_user;
-    struct net_timer deadline;
-    struct net_task check;
-};
-
-/* A request while it is judged. */
-struct eio_request {
-    struct http_request *http;
-    struct eio_session *session; /* that its sid names, or NULL */
-    bool has_sid;
-    bool websocket; /* transport=websocket */
-    bool upgrade;   /* asks for a WebSocket */
-    bool jsonp;     /* asks for scripts */
-    uint32_t script;
-    enum eio_form form;
-    char address[NET_ADDR_SIZE];
-};
-
-/* Why a request is refused; text NULL: the code's own. */
-struct verdict {
-    int status; /* 0: not refused */
-    enum eio_refusal code;
-    const char *text;
-};
-
-static const struct verdict accepted = {0, EIO_REFUSE_REQUEST, NULL};
-
-static struct verdict refused(enum eio_refusal code)
+/* What the application and the options add to the reply of a request that is let in. */
+static void add_fields(const struct eio_server *server, struct eio_request *q)
 {
-    return (struct verdict){400, code, NULL};
-}
-
-const char *eio_refusal_text(enum eio_refusal code)
-{
-    switch (code) {
-    case EIO_REFUSE_TRANSPORT: return "Transport unknown";
-    case EIO_REFUSE_SID: return "Session ID unknown";
-    case EIO_REFUSE_METHOD: return "Bad handshake method";
-    case EIO_REFUSE_REQUEST: return "Bad request";
-    case EIO_REFUSE_FORBIDDEN: return "Forbidden";
-    case EIO_REFUSE_VERSION: return "Unsupported protocol version";
-    }
-    return "";
-}
-
-void eio_refuse(struct http_request *r, int status, enum eio_refusal code,
-                const char *text)
-{
-    struct sio_slice slice;
-    struct sio_buf *body;
-    struct wbuf w;
-
-    wbuf_init(&w, 4096);
-    wbuf_addf(&w, "{\"code\":%d,\"message\":", (int)code);
-    json_write_string(&w, sio_str_from(text ? text : eio_refusal_text(code)));
-    wbuf_add_byte(&w, '}');
-    body = wbuf_take(&w);
-    wbuf_fini(&w);
-    http_reply_field(r, "Cache-Control", SIO_STR("no-store"));
-    if (!body) {
-        http_reply_bytes(r, status, NULL, NULL, 0);
-        return;
-    }
-    slice = sio_slice_of(body);
-    http_reply(r, status, "application/json", &slice, 1);
-    sio_buf_unref(body);
-}
-
-void eio_refuse_upgrade(struct http_request *r, int status, const char *text)
-{
-    if (status == 426)
-        http_reply_field(r, "Sec-WebSocket-Version", SIO_STR("13"));
-    http_reply_close(r);
-    http_reply_bytes(r, status, "text/html", text, strlen(text));
-}
-
-static void refuse(const struct eio_request *q, const struct verdict *v)
-{
-    if (q->upgrade)
-        eio_refuse_upgrade(q->http, v->status,
-                           v->text ? v->text : eio_refusal_text(v->code));
-    else
-        eio_refuse(q->http, v->status, v->code, v->text);
-}
-
-bool eio_request_query(struct eio_request *r, const char *name, struct sio_str *value)
-{
-    return http_request_query_get(r->http, name, value);
-}
-
-struct sio_str eio_request_field(struct eio_request *r, const char *name)
-{
-    return http_request_field(r->http, name);
-}
-
-struct sio_str eio_request_address(struct eio_request *r)
-{
-    if (r->address[0] == '\0')
-        net_addr_format(net_conn_peer(http_request_conn(r->http)), r->address);
-    return sio_str_from(r->address);
-}
-
-/* True if the text may stand in a field (RFC 9110, 5.5). */
-static bool is_field_value(struct sio_str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-
-        if ((c < ' ' && c != '\t') || c == 0x7f)
-            return false;
-    }
-    return true;
-}
-
-static bool is_get(const struct http_request *r)
-{
-    return http_request_method(r) == HTTP_GET && !http_request_is_head(r);
-}
-
-enum eio_form eio_form_3_of(struct http_request *r)
-{
-    struct sio_str b64;
-    bool asked = http_request_query_get(r, "b64", &b64) && b64.len > 0;
-
-    return asked ? EIO_FORM_3_BASE64 : EIO_FORM_3;
-}
-
-/* The protocol of a new session.  Where 3 is spoken, what is not 4 is 3. */
-static bool read_version(const struct eio_server *server, struct eio_request *q)
-{
-    struct sio_str version;
-
-    q->form = EIO_FORM_4;
-    if (http_request_query_get(q->http, "EIO", &version) && str_eq_cstr(version, "4"))
-        return true;
-    q->form = q->jsonp ? EIO_FORM_3_BASE64 : eio_form_3_of(q->http);
-    return server->opts.allow_eio3;
-}
-
-/* Polling by scripts, where it is on.  False: a callback that cannot be. */
-static bool read_script(const struct eio_server *server, struct eio_request *q)
-{
-    struct sio_str j;
-
-    q->jsonp =
-        server->opts.jsonp && !q->websocket && http_request_query_get(q->http, "j", &j);
-    return !q->jsonp || eio_jsonp_index(j, &q->script);
-}
-
-/* The last checks of a request that wants a session. */
-static struct verdict judge_opening(struct eio_server *server, struct eio_request *q)
-{
-    const struct eio_server_options *opts = &server->opts;
-    const char *text;
-
-    if (!is_get(q->http))
-        return refused(EIO_REFUSE_METHOD);
-    if (q->websocket != q->upgrade || !read_script(server, q))
-        return refused(EIO_REFUSE_REQUEST);
-    text = opts->allow_request ? opts->allow_request(q, opts->user) : NULL;
-    if (text)
-        return (struct verdict){403, EIO_REFUSE_FORBIDDEN, text};
-    if (!read_version(server, q))
-        return refused(EIO_REFUSE_VERSION);
-    if (server->draining)
-        return (struct verdict){503, EIO_REFUSE_FORBIDDEN, "Server shutting down"};
-    if (server->sessions.by_sid.n_items >= opts->max_sessions)
-        return (struct verdict){503, EIO_REFUSE_FORBIDDEN, "Too many sessions"};
-    return accepted;
-}
-
-/* The checks of a request with the sid of a session. */
-static struct verdict judge_known(const struct eio_server *server,
-                                  const struct eio_request *q)
-{
-    const struct eio_session *s = q->session;
-
-    if (q->upgrade) {
-        if (!is_get(q->http) || !q->websocket || server->opts.no_upgrade)
-            return refused(EIO_REFUSE_REQUEST);
-        return accepted;
-    }
-    if (q->websocket || s->transport->ops != &eio_polling_ops)
-        return refused(EIO_REFUSE_REQUEST);
-    if (!is_get(q->http) && http_request_method(q->http) != HTTP_POST)
-        return (struct verdict){405, EIO_REFUSE_METHOD, NULL};
-    return accepted;
-}
-
-/*
- * Reads what decides about the request, and judges: the order of checks is the
- * protocol's.
- */
-static struct verdict judge(struct eio_server *server, struct eio_request *q)
-{
-    struct sio_str transport, sid, origin;
-    bool polling;
-
-    q->upgrade = http_request_wants_upgrade(q->http, "websocket");
-    if (!http_request_query_get(q->http, "transport", &transport))
-        return refused(EIO_REFUSE_TRANSPORT);
-    polling = str_eq_cstr(transport, "polling");
-    q->websocket = str_eq_cstr(transport, "websocket");
-    if ((polling && server->opts.no_polling) ||
-        (q->websocket && server->opts.no_websocket) || (!polling && !q->websocket))
-        return refused(EIO_REFUSE_TRANSPORT);
-
-    origin = http_request_field(q->http, "Origin");
-    if (origin.ptr && !is_field_value(origin))
-        return refused(EIO_REFUSE_REQUEST);
-
-    if (!http_request_query_get(q->http, "sid", &sid) || sid.len == 0)
-        return judge_opening(server, q);
-    q->session = eio_sessions_find(&server->sessions, sid);
-    if (!q->session)
-        return refused(EIO_REFUSE_SID);
-    return judge_known(server, q);
+    if (server->opts.on_headers)
+        server->opts.on_headers(q, !q->session, server->opts.user);
 }
 
 /* A session for q, not open yet.  NULL: out of memory. */
@@ -252,11 +24,18 @@ static struct eio_session *new_session(struct eio_server *server, struct eio_req
 {
     struct eio_session *s = eio_session_new(&server->sessions, q->form);
     bool secure = net_conn_is_tls(http_request_conn(q->http));
+    struct sio_str address = eio_request_address(q);
 
-    if (s && eio_handshake_copy(s, q->http, eio_request_address(q), secure) < 0) {
+    if (!s)
+        return NULL;
+    if (eio_handshake_copy(s, q->http, address, secure) < 0 ||
+        (server->opts.max_sessions_per_address > 0 &&
+         eio_address_take(&server->sessions.addresses, address, &s->address) < 0)) {
         eio_session_discard(s);
         return NULL;
     }
+    if (server->cookie)
+        eio_cookie_add(q->http, server->opts.cookie->name, s->sid, server->cookie);
     return s;
 }
 
@@ -368,12 +147,15 @@ static void turn_away(struct eio_request *q)
 
 static void take_upgrade(struct eio_server *server, struct eio_request *q)
 {
-    int status = 400;
-    const char *text = ws_handshake_check(q->http, &status);
+    struct eio_verdict v = {400, EIO_REFUSE_REQUEST, NULL};
 
-    if (text)
-        eio_refuse_upgrade(q->http, status, text);
-    else if (q->session && !may_upgrade(q->session))
+    v.text = ws_handshake_check(q->http, &v.status);
+    if (v.text) {
+        eio_request_refuse(server, q, &v);
+        return;
+    }
+    add_fields(server, q);
+    if (q->session && !may_upgrade(q->session))
         turn_away(q);
     else if (q->session)
         eio_probe_begin(q->session, q->http);
@@ -386,15 +168,17 @@ static void on_head(struct http_request *r, void *user)
 {
     struct eio_server *server = user;
     struct eio_request q = {.http = r};
-    struct verdict v;
+    struct eio_verdict v;
 
     if (http_request_method(r) != HTTP_POST)
         return;
-    v = judge(server, &q);
-    if (v.status != 0)
-        refuse(&q, &v);
-    else
+    v = eio_judge(server, &q);
+    if (v.status != 0) {
+        eio_request_refuse(server, &q, &v);
+    } else {
+        add_fields(server, &q);
         eio_polling_post_head(q.session->transport, r);
+    }
 }
 
 /*
@@ -418,7 +202,7 @@ static void on_request(struct http_request *r, void *user)
 {
     struct eio_server *server = user;
     struct eio_request q = {.http = r};
-    struct verdict v;
+    struct eio_verdict v;
 
     if (http_request_method(r) == HTTP_POST) {
         eio_polling_post(r);
@@ -428,14 +212,19 @@ static void on_request(struct http_request *r, void *user)
         reply_options(server, r);
         return;
     }
-    v = judge(server, &q);
+    v = eio_judge(server, &q);
     if (v.status == 405)
         http_reply_field(r, "Allow", SIO_STR("GET, POST"));
-    if (v.status != 0)
-        refuse(&q, &v);
-    else if (q.upgrade)
+    if (v.status != 0) {
+        eio_request_refuse(server, &q, &v);
+        return;
+    }
+    if (q.upgrade) {
         take_upgrade(server, &q);
-    else if (q.session)
+        return;
+    }
+    add_fields(server, &q);
+    if (q.session)
         eio_polling_get(q.session->transport, r);
     else
         open_polling(server, &q);
@@ -525,11 +314,15 @@ static int check_options(const struct eio_server_options *o, struct sio_diag *di
         return sio_diag_set(diag, SIO_ERR_INVAL, "deflate.level has to be 1 to 9");
     if (o->deflate.window_bits != 0 &&
         (o->deflate.window_bits < 9 || o->deflate.window_bits > 15))
-        return sio_diag_set(diag, SIO_ERR_INVAL, "deflate.window_bits has to be 9 to 15");
+        return sio_diag_set(diag, SIO_ERR_INVAL,
+                            "deflate.window_bits has to be 9 to 15");
+    if (o->refuse_origins && !o->origins)
+        return sio_diag_set(diag, SIO_ERR_INVAL, "refuse_origins needs origins");
     return SIO_OK;
 }
 
-static void fill_deflate(struct eio_sessions *table, const struct eio_deflate_options *o)
+static void fill_deflate(struct eio_sessions *table,
+                         const struct eio_deflate_options *o)
 {
     table->deflate = o->enabled;
     table->deflate_min_bytes = o->min_bytes ? o->min_bytes : 1024;
@@ -596,8 +389,10 @@ struct eio_server *eio_server_attach(struct net_loop *loop, struct http_server *
     if (check_options(opts, diag) < 0)
         return NULL;
     server = mem_new(struct eio_server);
-    if (!server)
-        goto no_memory;
+    if (!server) {
+        sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+        return NULL;
+    }
     eio_sessions_init(&server->sessions, loop);
     server->sessions.on_gone = on_gone;
     fill_defaults(server, opts);
@@ -606,9 +401,11 @@ struct eio_server *eio_server_attach(struct net_loop *loop, struct http_server *
     net_timer_init(&server->deadline, loop, on_deadline, server);
     list_init(&server->check.link);
     server->check.run = on_check;
+    if (opts->cookie && eio_cookie_make(opts->cookie, &server->cookie, diag) < 0)
+        goto free_server;
     server->pattern = make_pattern(opts->path ? opts->path : DEFAULT_PATH);
     if (!server->pattern)
-        goto free_server;
+        goto free_cookie;
     if (http_server_route(http, HTTP_ANY, server->pattern, &server->handler, server) <
         0)
         goto free_pattern;
@@ -616,10 +413,11 @@ struct eio_server *eio_server_attach(struct net_loop *loop, struct http_server *
 
 free_pattern:
     mem_free(server->pattern);
+free_cookie:
+    mem_free(server->cookie);
+    sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
 free_server:
     mem_free(server);
-no_memory:
-    sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
     return NULL;
 }
 
@@ -701,6 +499,7 @@ void eio_server_free(struct eio_server *server)
     sio_http_fini(&server->routes);
     eio_sessions_fini(&server->sessions);
     mem_free(server->pattern);
+    mem_free(server->cookie);
     mem_free(server);
 }
 

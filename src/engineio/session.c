@@ -144,6 +144,7 @@ void eio_sessions_init(struct eio_sessions *table, struct net_loop *loop)
 {
     table->loop = loop;
     map_init(&table->by_sid);
+    map_init(&table->addresses);
     list_init(&table->open);
     list_init(&table->closing);
     list_init(&table->lingering);
@@ -152,6 +153,7 @@ void eio_sessions_init(struct eio_sessions *table, struct net_loop *loop)
 void eio_sessions_fini(struct eio_sessions *table)
 {
     map_fini(&table->by_sid);
+    map_fini(&table->addresses);
 }
 
 bool eio_sessions_idle(const struct eio_sessions *table)
@@ -258,6 +260,7 @@ static void leave_table(struct eio_session *s)
 {
     list_remove(&s->link);
     map_remove(&s->table->by_sid, &s->node);
+    eio_address_drop(&s->table->addresses, s->address);
     net_timer_stop(&s->timer);
     eio_queue_fini(&s->queue);
     net_loop_reap(s->table->loop, &s->reap);

@@ -12,6 +12,7 @@
 
 #include "base/map.h"
 #include "base/random.h"
+#include "engineio/address.h"
 #include "engineio/packet.h"
 #include "engineio/queue.h"
 #include "engineio/transport.h"
@@ -25,6 +26,7 @@ enum eio_upgrade { EIO_UPGRADE_NONE, EIO_UPGRADE_PROBING, EIO_UPGRADE_DONE };
 struct eio_sessions {
     struct net_loop *loop;
     struct map by_sid;
+    struct map addresses;  /* of sessions, where they are counted */
     struct list open;      /* struct eio_session.link, state OPEN */
     struct list closing;   /* the same, state CLOSING */
     struct list lingering; /* WebSockets that their sessions have left */
@@ -35,7 +37,7 @@ struct eio_sessions {
     size_t max_payload;
     size_t max_queue_bytes;
     size_t poll_compress_min; /* bytes of a reply to a poll; 0: never */
-    bool deflate; /* agreed to where a WebSocket offers it */
+    bool deflate;             /* agreed to where a WebSocket offers it */
     size_t deflate_min_bytes;
     struct ws_deflate_options deflate_opts;
     struct eio_server_stats stats;
@@ -71,8 +73,9 @@ struct eio_session {
     uint64_t deadline_ns;
     struct net_task turn_end;
     struct net_task reap;
-    struct sio_buf *request; /* copy of the opening request; see handshake.c */
-    uint32_t fields_at;      /* where its fields begin */
+    struct eio_address *address; /* NULL: not counted */
+    struct sio_buf *request;     /* copy of the opening request; see handshake.c */
+    uint32_t fields_at;          /* where its fields begin */
     struct eio_handshake handshake;
 };
 

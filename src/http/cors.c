@@ -19,7 +19,7 @@ static bool origin_is_legal(struct sio_str origin)
     return origin.len > 0 && origin.len <= MAX_ORIGIN;
 }
 
-static bool origin_is_allowed(const struct http_cors *cors, struct sio_str origin)
+bool http_cors_allows(const struct http_cors *cors, struct sio_str origin)
 {
     if (!origin.ptr || !origin_is_legal(origin))
         return false;
@@ -42,7 +42,7 @@ void http_cors_write(const struct http_cors *cors, struct sio_str origin,
         return;
     }
     wbuf_add_str(w, SIO_STR("Vary: Origin\r\n"));
-    if (!origin_is_allowed(cors, origin))
+    if (!http_cors_allows(cors, origin))
         return;
     wbuf_add_str(w, SIO_STR("Access-Control-Allow-Origin: "));
     wbuf_add_str(w, origin);

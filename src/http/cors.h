@@ -7,6 +7,9 @@
 #include "base/buf.h"
 #include "http/server.h"
 
+/* True if the rules name the origin, or any will do; nothing that is no origin does. */
+bool http_cors_allows(const struct http_cors *cors, struct sio_str origin);
+
 /* Fields that every reply carries.  origin: of the request, ptr NULL if there was none. */
 void http_cors_write(const struct http_cors *cors, struct sio_str origin,
                      struct wbuf *w);
