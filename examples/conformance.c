@@ -786,6 +786,7 @@ enum {
     OPT_RAW_ENGINE,
     OPT_DEFLATE,
     OPT_DEFLATE_ALONE,
+    OPT_COOKIE,
     OPT_ALLOW_EIO3,
     OPT_JSONP,
     OPT_TLS_CERT,
@@ -806,6 +807,7 @@ static const struct option long_options[] = {
     {"raw-engine", no_argument, NULL, OPT_RAW_ENGINE},
     {"deflate", no_argument, NULL, OPT_DEFLATE},
     {"deflate-alone", no_argument, NULL, OPT_DEFLATE_ALONE},
+    {"cookie", no_argument, NULL, OPT_COOKIE},
     {"allow-eio3", no_argument, NULL, OPT_ALLOW_EIO3},
     {"jsonp", no_argument, NULL, OPT_JSONP},
     {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
@@ -830,6 +832,7 @@ static void usage(FILE *f)
           "  --raw-engine          echo Engine.IO messages, no Socket.IO\n"
           "  --deflate             compress on WebSocket what a client offers to\n"
           "  --deflate-alone       the same, each message on its own\n"
+          "  --cookie              the sid in a cookie, \"io\"\n"
           "  --allow-eio3          clients of Socket.IO 2, too\n"
           "  --jsonp               polling by scripts, too\n"
           "  --tls-cert FILE --tls-key FILE\n",
@@ -860,6 +863,8 @@ static enum sio_parser_kind parser_kind(const char *name)
     fprintf(stderr, "conformance: --parser: not json or msgpack: %s\n", name);
     exit(2);
 }
+
+static const struct eio_cookie cookie = {.http_only = true};
 
 static void take_option(struct options *o, int opt, const char *name)
 {
@@ -895,6 +900,7 @@ static void take_option(struct options *o, int opt, const char *name)
         engine->deflate.enabled = true;
         engine->deflate.min_bytes = 1; /* for tests: all of them */
         break;
+    case OPT_COOKIE: engine->cookie = &cookie; break;
     case OPT_ALLOW_EIO3: engine->allow_eio3 = true; break;
     case OPT_JSONP: engine->jsonp = true; break;
     case OPT_TLS_CERT: o->listen.tls_cert_file = optarg; break;
