@@ -11,6 +11,7 @@
 #ifndef SIOC_CLIENT_H
 #define SIOC_CLIENT_H
 
+#include <sioc/engineio.h>
 #include <sioc/message.h>
 #include <sioc/parser.h>
 
@@ -28,6 +29,11 @@ enum sio_client_transports {
     SIO_TRANSPORTS_POLLING,
 };
 
+enum sio_tls_version {
+    SIO_TLS_DEFAULT, /* 1.2 and later */
+    SIO_TLS_1_3,     /* and later */
+};
+
 /* What happens to an event that is emitted while its namespace is not joined. */
 enum sio_client_offline {
     SIO_OFFLINE_KEEP,   /* all, in order, up to max_queue_bytes, then SIO_ERR_FULL */
@@ -43,6 +49,8 @@ struct sio_client_options {
     const char *query;               /* "a=b&c=d", percent-encoded, or NULL */
     const char *const *extra_fields; /* "Name: value", NULL-terminated, or NULL */
     enum sio_client_transports transports;
+    /* With SIO_TRANSPORTS_UPGRADE: WebSocket alone where polling fails. */
+    bool try_all_transports;
     enum sio_client_offline offline;
     size_t max_queue_bytes; /* waiting to be sent, connected or not; 0: 16 MiB */
     size_t max_message; /* bytes, accepted from the server in one message; 0: 16 MiB */
@@ -85,10 +93,15 @@ struct sio_client_options {
     int reconnect_jitter_percent;    /* each, more or less at random; 0: 50; <0: none */
     uint32_t reconnect_attempts;     /* then it gives up; 0: never */
 
-    const char *tls_ca_file;   /* PEM; trusted instead of the system's CAs, or NULL */
-    const char *tls_cert_file; /* PEM; the client's certificate, or NULL */
-    const char *tls_key_file;  /* PEM; NULL: in tls_cert_file */
-    bool tls_insecure;         /* no verification at all: for tests */
+    const char *tls_ca_file;     /* PEM; trusted instead of the system's CAs, or NULL */
+    const char *tls_cert_file;   /* PEM; the client's certificate, or NULL */
+    const char *tls_key_file;    /* PEM; NULL: in tls_cert_file */
+    const char *tls_server_name; /* SNI, and the name to verify; NULL: the URL's host */
+    enum sio_tls_version tls_min_version;
+    bool tls_insecure; /* no verification at all: for tests */
+
+    /* permessage-deflate on WebSocket, offered where enabled. */
+    struct eio_deflate_options deflate;
 
     /*
      * An attempt failed, or the connection was lost: why in one sentence (borrowed),

@@ -10,9 +10,10 @@
 #include "base/mem.h"
 #include "base/str.h"
 
-#define CLOSE_MS   2000
-#define TARGET_MAX 16384
-#define FIELDS_MAX 65536
+#define CLOSE_MS    2000
+#define TARGET_MAX  16384
+#define FIELDS_MAX  65536
+#define DEFLATE_MIN 1024 /* bytes of a message that is worth it */
 
 /* What a request needs. */
 
@@ -48,11 +49,23 @@ static void write_target(struct eio_client *c, const char *transport, struct wbu
         wbuf_addf(w, "&%s", c->query);
 }
 
+static struct http_cookies_request cookies_request(const struct eio_client *c)
+{
+    return (struct http_cookies_request){
+        .host = c->host,
+        .path = c->path,
+        .secure = c->tls != NULL,
+        .now_s = net_loop_wall_s(c->loop),
+    };
+}
+
 /* The fields that all requests share. */
 static void write_fields(struct eio_client *c, struct wbuf *w)
 {
     bool ipv6 = strchr(c->host, ':') != NULL;
     uint16_t usual = c->tls ? 443 : 80;
+    struct http_cookies_request r = cookies_request(c);
+    struct wbuf cookies;
 
     wbuf_init(w, FIELDS_MAX);
     wbuf_addf(w, ipv6 ? "Host: [%s]" : "Host: %s", c->host);
@@ -60,10 +73,14 @@ static void write_fields(struct eio_client *c, struct wbuf *w)
         wbuf_addf(w, ":%u", (unsigned)c->port);
     wbuf_add_cstr(w, "\r\n");
     wbuf_add_cstr(w, c->fields);
-    for (int i = 0; i < EIO_CLIENT_MAX_COOKIES && c->cookies[i]; i++)
-        wbuf_addf(w, "%s%s", i ? "; " : "Cookie: ", c->cookies[i]);
-    if (c->cookies[0])
+    wbuf_init(&cookies, FIELDS_MAX);
+    http_cookies_write(c->cookies, &r, &cookies);
+    if (cookies.len > 0) {
+        wbuf_add_cstr(w, "Cookie: ");
+        wbuf_add_str(w, wbuf_str(&cookies));
         wbuf_add_cstr(w, "\r\n");
+    }
+    wbuf_fini(&cookies);
 }
 
 int eio_client_request(struct eio_client *c, struct http_client *http,
@@ -92,6 +109,7 @@ struct http_client *eio_client_http(struct eio_client *c, size_t max_body)
         .host = c->host,
         .port = c->port,
         .tls = c->tls,
+        .tls_name = c->tls_name,
         .proxy = c->proxy,
         .max_body = max_body,
     };
@@ -99,36 +117,14 @@ struct http_client *eio_client_http(struct eio_client *c, size_t max_body)
     return http_client_new(c->loop, &o);
 }
 
-/*
- * Balancers find a session's server again by a cookie of theirs; nothing else is kept.
- */
-static void keep_cookie(struct eio_client *c, struct sio_str pair)
-{
-    size_t name_len = str_find(pair, '=');
-    char *copy;
-    int i = 0;
-
-    if (name_len == 0 || name_len == pair.len || pair.len > EIO_CLIENT_MAX_COOKIE)
-        return;
-    while (i < EIO_CLIENT_MAX_COOKIES && c->cookies[i] &&
-           strncmp(c->cookies[i], pair.ptr, name_len + 1) != 0)
-        i++;
-    if (i == EIO_CLIENT_MAX_COOKIES)
-        return;
-    copy = mem_strndup(pair.ptr, pair.len);
-    if (!copy)
-        return;
-    mem_free(c->cookies[i]);
-    c->cookies[i] = copy;
-}
-
 void eio_client_cookies(struct eio_client *c, const struct http_head *head)
 {
+    struct http_cookies_request r = cookies_request(c);
     struct sio_str value;
     size_t i = 0;
 
     while (http_head_find(head, "set-cookie", &i, &value))
-        keep_cookie(c, str_trim(str_cut(&value, ';')));
+        http_cookies_set(c->cookies, &r, value);
 }
 
 void eio_client_refused(struct eio_client *c, const char *what,
@@ -194,8 +190,7 @@ static void on_reap(struct net_task *task)
 
     net_tls_unref(c->tls);
     http_proxy_unref(c->proxy);
-    for (int i = 0; i < EIO_CLIENT_MAX_COOKIES; i++)
-        mem_free(c->cookies[i]);
+    mem_free(c->tls_name);
     mem_free(c->host);
     mem_free(c->path);
     mem_free(c->query);
@@ -386,25 +381,50 @@ void eio_client_abort(struct eio_client *c, int error, const char *reason,
 
 /* Beginning. */
 
+/* A copy, or NULL for none.  False: out of memory. */
+static bool copy_text(char **to, const char *text)
+{
+    if (!text || !*text)
+        return true;
+    *to = mem_strndup(text, strlen(text));
+    return *to != NULL;
+}
+
+static void set_deflate(struct eio_client *c, const struct eio_deflate_options *o)
+{
+    c->deflate = o->enabled;
+    c->deflate_min_bytes = o->min_bytes ? o->min_bytes : DEFLATE_MIN;
+    c->deflate_opts = (struct ws_deflate_options){
+        .server_no_context_takeover = o->server_no_context_takeover,
+        .client_no_context_takeover = o->client_no_context_takeover,
+        .level = o->level ? (uint8_t)o->level : 1,
+        .window_bits = o->window_bits ? (uint8_t)o->window_bits : 15,
+    };
+}
+
 static int copy_options(struct eio_client *c, const struct eio_client_options *o)
 {
-    c->host = mem_strndup(o->host, strlen(o->host));
-    c->path = mem_strndup(o->path, strlen(o->path));
     c->fields = mem_strndup(o->fields.len ? o->fields.ptr : "", o->fields.len);
-    if (o->query && *o->query) {
-        c->query = mem_strndup(o->query, strlen(o->query));
-        if (!c->query)
-            return SIO_ERR_NOMEM;
-    }
-    if (!c->host || !c->path || !c->fields)
+    if (!c->fields || !copy_text(&c->host, o->host) || !copy_text(&c->path, o->path) ||
+        !copy_text(&c->query, o->query) || !copy_text(&c->tls_name, o->tls_name))
         return SIO_ERR_NOMEM;
     c->port = o->port;
     c->tls = o->tls ? net_tls_ref(o->tls) : NULL;
     c->proxy = o->proxy ? http_proxy_ref(o->proxy) : NULL;
+    c->cookies = o->cookies;
     c->transports = o->transports;
+    c->try_all = o->try_all;
     c->max_message = o->max_message;
     c->connect_timeout_ms = o->connect_timeout_ms;
+    set_deflate(c, &o->deflate);
     return SIO_OK;
+}
+
+int eio_client_begin(struct eio_client *c, enum eio_client_transport transport)
+{
+    c->transport = transport;
+    return transport == EIO_CLIENT_ON_POLLING ? eio_client_poll(c)
+                                              : eio_client_websocket(c);
 }
 
 static int begin(struct eio_client *c)
@@ -414,8 +434,8 @@ static int begin(struct eio_client *c)
 
     if (net_timer_start(&c->watch, c->connect_timeout_ms) < 0)
         return SIO_ERR_NOMEM;
-    c->transport = polling ? EIO_CLIENT_ON_POLLING : EIO_CLIENT_ON_WEBSOCKET;
-    return polling ? eio_client_poll(c) : eio_client_websocket(c);
+    return eio_client_begin(c,
+                            polling ? EIO_CLIENT_ON_POLLING : EIO_CLIENT_ON_WEBSOCKET);
 }
 
 struct eio_client *eio_client_new(struct net_loop *loop,

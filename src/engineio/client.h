@@ -10,6 +10,7 @@
 
 #include <sioc/engineio.h>
 
+#include "http/cookies.h"
 #include "http/proxy.h"
 #include "net/conn.h"
 
@@ -32,7 +33,11 @@ struct eio_client_options {
     const char *query;        /* encoded, without '?', or NULL */
     struct sio_str fields;    /* "Name: value\r\n..." */
     enum eio_client_transports transports;
-    size_t max_message; /* bytes taken from the server in one message or reply */
+    bool try_all; /* EIO_CLIENT_UPGRADE: WebSocket alone where polling fails */
+    struct http_cookies *cookies; /* borrowed; outlives the client */
+    struct eio_deflate_options deflate;
+    const char *tls_name; /* NULL: host */
+    size_t max_message;   /* bytes taken from the server in one message or reply */
     uint32_t connect_timeout_ms; /* until on_open */
 };
 

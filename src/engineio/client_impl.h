@@ -9,9 +9,7 @@
 #include "engineio/queue.h"
 #include "http/client.h"
 #include "http/websocket.h"
-
-#define EIO_CLIENT_MAX_COOKIES 8
-#define EIO_CLIENT_MAX_COOKIE  1024 /* bytes of one name=value */
+#include "http/ws_deflate.h"
 
 enum eio_client_state {
     EIO_CLIENT_CONNECTING,
@@ -49,7 +47,12 @@ struct eio_client {
     enum eio_client_transports transports;
     size_t max_message;
     uint32_t connect_timeout_ms;
-    char *cookies[EIO_CLIENT_MAX_COOKIES]; /* name=value */
+    char *tls_name;
+    struct http_cookies *cookies; /* borrowed */
+    bool try_all;
+    bool deflate;
+    size_t deflate_min_bytes;
+    struct ws_deflate_options deflate_opts;
 
     enum eio_client_state state;
     enum eio_client_transport transport;
@@ -97,6 +100,8 @@ int eio_client_request(struct eio_client *c, struct http_client *http,
 struct http_client *eio_client_http(struct eio_client *c, size_t max_body);
 /* Remembers what Set-Cookie says. */
 void eio_client_cookies(struct eio_client *c, const struct http_head *head);
+/* Begins with a transport.  SIO_OK, SIO_ERR_NOMEM. */
+int eio_client_begin(struct eio_client *c, enum eio_client_transport transport);
 /* A reply that is not what was asked for, as a sentence. */
 void eio_client_refused(struct eio_client *c, const char *what,
                         const struct http_client_reply *reply);

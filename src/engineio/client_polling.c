@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define POST_MAX_REPLY   4096
 #define POST_MAX_DEFAULT 1000000 /* where the server does not say */
@@ -120,6 +121,8 @@ static void on_posted(struct http_client *http, const struct http_client_reply *
 
     (void)http;
     c->post_bytes = 0;
+    if (reply)
+        eio_client_cookies(c, reply->head);
     if (!reply) {
         eio_client_fail(c, error, "transport error", "POST: %s", why);
         return;
@@ -199,12 +202,34 @@ static void on_payload(struct eio_client *c, struct sio_slice body)
                        "a poll brought a packet that is not valid");
 }
 
+/* Polling does not work here; WebSocket may.  False: it is not to be tried. */
+static bool try_websocket(struct eio_client *c)
+{
+    if (c->state != EIO_CLIENT_CONNECTING || c->transports != EIO_CLIENT_UPGRADE ||
+        !c->try_all)
+        return false;
+    return eio_client_begin(c, EIO_CLIENT_ON_WEBSOCKET) == SIO_OK;
+}
+
+static bool is_coded(const struct http_head *head)
+{
+    struct sio_str coding;
+    size_t i = 0;
+
+    return http_head_find(head, "content-encoding", &i, &coding) &&
+           !str_ieq(coding, SIO_STR("identity"));
+}
+
 static void on_polled(struct http_client *http, const struct http_client_reply *reply,
                       int error, const char *why, void *user)
 {
     struct eio_client *c = user;
 
     (void)http;
+    if (reply)
+        eio_client_cookies(c, reply->head);
+    if ((!reply || reply->status != 200) && try_websocket(c))
+        return;
     if (!reply) {
         eio_client_fail(c, error, "transport error", "poll: %s", why);
         return;
@@ -213,7 +238,11 @@ static void on_polled(struct http_client *http, const struct http_client_reply *
         eio_client_refused(c, "poll", reply);
         return;
     }
-    eio_client_cookies(c, reply->head);
+    if (is_coded(reply->head)) {
+        eio_client_end(c, SIO_ERR_PROTOCOL, "transport error",
+                       "poll: the reply is compressed, which was not asked for");
+        return;
+    }
     on_payload(c, reply->body);
     if (c->state == EIO_CLIENT_CLOSED)
         return;

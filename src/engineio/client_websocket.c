@@ -2,14 +2,13 @@
 
 #include "engineio/client_impl.h"
 
-#include <stdio.h>
-
 #include "base/base64.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/str.h"
 
 #define HANDSHAKE_MAX_BODY 4096 /* of a refusal */
+#define HANDSHAKE_MAX      1024
 #define PROBE_MS           10000
 #define HIGH_BYTES         (256 * 1024)
 
@@ -69,6 +68,7 @@ static int send_part(struct eio_client *c, struct eio_msg *msg, uint32_t part)
 {
     struct sio_slice few[8];
     struct sio_slice *slices = few;
+    enum ws_opcode opcode = msg->parts[part].text ? WS_TEXT : WS_BINARY;
     uint32_t n = msg->parts[part].n_slices;
     int rv;
 
@@ -78,7 +78,9 @@ static int send_part(struct eio_client *c, struct eio_msg *msg, uint32_t part)
             return SIO_ERR_NOMEM;
     }
     n = (uint32_t)eio_msg_body(msg, part, slices);
-    rv = ws_send(c->ws, msg->parts[part].text ? WS_TEXT : WS_BINARY, slices, n);
+    rv = msg->no_compress || msg->bytes < c->deflate_min_bytes
+             ? ws_send(c->ws, opcode, slices, n)
+             : ws_send_deflated(c->ws, opcode, slices, n);
     if (slices != few)
         mem_free(slices);
     return rv;
@@ -226,6 +228,25 @@ static bool field_is(const struct http_head *head, const char *name, const char 
     return http_head_find(head, name, &i, &v) && str_ieq(v, sio_str_from(value));
 }
 
+/* What the server makes of our offer, if there was one.  NULL, or what is wrong. */
+static const char *check_extensions(const struct eio_client *c,
+                                    const struct http_head *head,
+                                    struct ws_deflate_params *agreed, bool *deflate)
+{
+    struct sio_str v, more;
+    size_t i = 0;
+
+    *deflate = http_head_find(head, "sec-websocket-extensions", &i, &v);
+    if (!*deflate)
+        return NULL;
+    if (!c->deflate)
+        return "WebSocket handshake: the server uses an extension that was not offered";
+    if (http_head_find(head, "sec-websocket-extensions", &i, &more) ||
+        ws_deflate_answer(v, &c->deflate_opts, agreed) < 0)
+        return "WebSocket handshake: the server's extensions are not what was offered";
+    return NULL;
+}
+
 /* NULL, or what is wrong with the reply (RFC 6455, 4.1). */
 static const char *check_reply(struct eio_client *c, const struct http_head *head)
 {
@@ -241,17 +262,15 @@ static const char *check_reply(struct eio_client *c, const struct http_head *hea
         !str_eq_cstr(v, accept))
         return "WebSocket handshake: the reply's key is wrong";
     i = 0;
-    if (http_head_find(head, "sec-websocket-extensions", &i, &v))
-        return "WebSocket handshake: the server uses an extension that was not offered";
-    i = 0;
     if (http_head_find(head, "sec-websocket-protocol", &i, &v))
         return "WebSocket handshake: the server chose a protocol that was not offered";
     return NULL;
 }
 
-static int take_connection(struct eio_client *c, struct http_client *http)
+static int take_connection(struct eio_client *c, struct http_client *http,
+                           const struct ws_deflate_params *deflate)
 {
-    struct ws_options opts = {.max_message = c->max_message};
+    struct ws_options opts = {.max_message = c->max_message, .deflate = deflate};
     struct sio_str rest;
     struct net_conn *conn = http_client_take_conn(http, &rest);
 
@@ -284,6 +303,21 @@ static bool is_final(const struct http_client *http, int error)
            error == SIO_ERR_TLS || error == SIO_ERR_IO || error == SIO_ERR_NOMEM;
 }
 
+/* A 101 has come.  NULL: the WebSocket is there; else what is wrong with it. */
+static const char *on_switched(struct eio_client *c, struct http_client *http,
+                               const struct http_head *head)
+{
+    struct ws_deflate_params agreed;
+    bool deflate;
+    const char *wrong = check_reply(c, head);
+
+    if (!wrong)
+        wrong = check_extensions(c, head, &agreed, &deflate);
+    if (!wrong && take_connection(c, http, deflate ? &agreed : NULL) < 0)
+        wrong = "out of memory";
+    return wrong;
+}
+
 static void on_handshake(struct http_client *http,
                          const struct http_client_reply *reply, int error,
                          const char *why, void *user)
@@ -294,9 +328,7 @@ static void on_handshake(struct http_client *http,
     if (reply)
         eio_client_cookies(c, reply->head);
     if (reply && reply->status == 101) {
-        wrong = check_reply(c, reply->head);
-        if (!wrong && take_connection(c, http) < 0)
-            wrong = "out of memory";
+        wrong = on_switched(c, http, reply->head);
         if (!wrong) {
             if (is_probe(c))
                 send_probe(c);
@@ -326,10 +358,26 @@ static void make_key(char key[25])
     key[24] = '\0';
 }
 
+static void write_handshake(const struct eio_client *c, struct wbuf *w)
+{
+    wbuf_init(w, HANDSHAKE_MAX);
+    wbuf_addf(w,
+              "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
+              c->ws_key);
+    if (c->deflate) {
+        wbuf_add_cstr(w, "Sec-WebSocket-Extensions: ");
+        ws_deflate_offer(&c->deflate_opts, w);
+        wbuf_add_cstr(w, "\r\n");
+    }
+    wbuf_add_byte(w, '\0');
+}
+
 int eio_client_websocket(struct eio_client *c)
 {
     struct http_client_request r = {.method = "GET", .upgrade = true};
-    char fields[160];
+    struct wbuf fields;
+    int rv;
 
     if (c->transports == EIO_CLIENT_DEFAULT) /* the rest is for polling */
         r.timeout_ms = c->connect_timeout_ms / 2;
@@ -337,11 +385,13 @@ int eio_client_websocket(struct eio_client *c)
     if (!c->handshake)
         return SIO_ERR_NOMEM;
     make_key(c->ws_key);
-    snprintf(fields, sizeof(fields),
-             "Connection: Upgrade\r\nUpgrade: websocket\r\n"
-             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
-             c->ws_key);
-    return eio_client_request(c, c->handshake, "websocket", fields, &r, on_handshake);
+    write_handshake(c, &fields);
+    rv = fields.error;
+    if (rv == SIO_OK)
+        rv = eio_client_request(c, c->handshake, "websocket", wbuf_str(&fields).ptr, &r,
+                                on_handshake);
+    wbuf_fini(&fields);
+    return rv;
 }
 
 void eio_client_upgrade(struct eio_client *c)

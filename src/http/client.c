@@ -21,6 +21,7 @@
 struct http_client {
     struct net_loop *loop;
     char *host;
+    char *tls_name;
     uint16_t port;
     struct net_tls *tls;
     struct http_proxy *proxy; /* NULL: none */
@@ -264,12 +265,16 @@ static const struct net_conn_ops conn_ops = {
 struct http_client *http_client_new(struct net_loop *loop,
                                     const struct http_client_options *opts)
 {
+    const char *name = opts->tls_name ? opts->tls_name : opts->host;
     struct http_client *c = mem_new(struct http_client);
 
     if (!c)
         return NULL;
     c->host = mem_strndup(opts->host, strlen(opts->host));
-    if (!c->host) {
+    c->tls_name = mem_strndup(name, strlen(name));
+    if (!c->host || !c->tls_name) {
+        mem_free(c->host);
+        mem_free(c->tls_name);
         mem_free(c);
         return NULL;
     }
@@ -296,12 +301,14 @@ void http_client_free(struct http_client *c)
     net_tls_unref(c->tls);
     http_proxy_unref(c->proxy);
     mem_free(c->host);
+    mem_free(c->tls_name);
     mem_free(c);
 }
 
 static int dial(struct http_client *c)
 {
-    struct net_connect_options o = {.host = c->host, .port = c->port, .tls = c->tls};
+    struct net_connect_options o = {
+        .host = c->host, .port = c->port, .tls = c->tls, .tls_name = c->tls_name};
 
     if (c->conn) {
         (void)net_conn_deadline(c->conn, 0);
@@ -310,7 +317,6 @@ static int dial(struct http_client *c)
     if (c->proxy) {
         o.host = http_proxy_host(c->proxy);
         o.port = http_proxy_port(c->proxy);
-        o.tls_name = c->host;
         o.tunnel = http_proxy_tunnel(c->proxy, c->host, c->port);
         if (!o.tunnel)
             return SIO_ERR_NOMEM;

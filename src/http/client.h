@@ -15,7 +15,8 @@
 struct http_client;
 
 struct http_client_options {
-    const char *host; /* name or address; copied, also the TLS name */
+    const char *host;     /* name or address; copied */
+    const char *tls_name; /* SNI and the name to verify; copied; NULL: host */
     uint16_t port;
     struct net_tls *tls;      /* NULL: plain; a reference is taken */
     struct http_proxy *proxy; /* NULL: none; a reference is taken */

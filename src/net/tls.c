@@ -115,12 +115,26 @@ static BIO_METHOD *bio_method_new(void)
 
 /* Setting up. */
 
-/* OpenSSL's reason for the error that came first, or the system's. */
+/*
+ * The reason for the error that came first: in our words where OpenSSL's say little, else
+ * in those, or the system's.
+ */
 static const char *reason(void)
 {
     unsigned long e = ERR_peek_error();
     const char *text = ERR_reason_error_string(e);
 
+    if (ERR_GET_LIB(e) == ERR_LIB_SSL)
+        switch (ERR_GET_REASON(e)) {
+        case SSL_R_UNSUPPORTED_PROTOCOL:
+        case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+            return "the two have no version of TLS in common";
+        case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+            return "the peer wants a certificate of ours";
+        case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+            return "the peer does not know the CA of our certificate";
+        default: break;
+        }
     if (e && ERR_SYSTEM_ERROR(e))
         return strerror(ERR_GET_REASON(e));
     return text ? text : "unknown error";
@@ -250,6 +264,8 @@ struct net_tls *net_tls_client_new(const struct net_tls_client_options *opts,
         return NULL;
     }
     tls->insecure = opts->insecure;
+    if (opts->only_tls_1_3)
+        SSL_CTX_set_min_proto_version(tls->ssl_ctx, TLS1_3_VERSION);
     SSL_CTX_set_alpn_protos(tls->ssl_ctx, alpn, sizeof(alpn) - 1);
     rv = set_trust(tls->ssl_ctx, opts, diag);
     if (rv == SIO_OK && opts->cert_file)

@@ -24,7 +24,8 @@ struct net_tls_client_options {
     const char *ca_file;
     const char *cert_file; /* client certificate, or NULL */
     const char *key_file;
-    bool insecure; /* no verification at all; for tests */
+    bool insecure;     /* no verification at all; for tests */
+    bool only_tls_1_3; /* else 1.2 and later */
 };
 /* Client side: verifies chain and host name (RFC 6125), sends SNI. opts may be NULL. */
 struct net_tls *net_tls_client_new(const struct net_tls_client_options *opts,

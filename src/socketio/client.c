@@ -238,7 +238,11 @@ static void dial(struct sio_client *c)
         .host = g->host,
         .port = g->port,
         .tls = g->tls,
+        .tls_name = g->tls_name,
         .proxy = g->proxy,
+        .cookies = c->cookies,
+        .deflate = g->deflate,
+        .try_all = g->try_all,
         .path = g->path,
         .query = g->query,
         .fields = sio_str_from(g->fields),
@@ -317,6 +321,13 @@ void sio_client_close(struct sio_client *c, void (*cb)(void *user), void *user)
 
 /* Beginning and end. */
 
+static void free_client(struct sio_client *c)
+{
+    http_cookies_free(c->cookies);
+    sio_client_config_fini(&c->config);
+    mem_free(c);
+}
+
 struct sio_client *sio_client_new(struct net_loop *loop,
                                   const struct sio_client_options *opts,
                                   struct sio_diag *diag)
@@ -327,9 +338,11 @@ struct sio_client *sio_client_new(struct net_loop *loop,
         sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
         return NULL;
     }
-    if (sio_client_config_set(&c->config, opts, diag) < 0) {
-        sio_client_config_fini(&c->config);
-        mem_free(c);
+    c->cookies = http_cookies_new();
+    if (!c->cookies)
+        sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+    if (!c->cookies || sio_client_config_set(&c->config, opts, diag) < 0) {
+        free_client(c);
         return NULL;
     }
     c->loop = loop;
@@ -357,8 +370,7 @@ static void on_reap(struct net_task *task)
 
     list_for_each (s, struct sio_client_socket, link, &c->sockets)
         sio_client_socket_free(s);
-    sio_client_config_fini(&c->config);
-    mem_free(c);
+    free_client(c);
 }
 
 void sio_client_free(struct sio_client *c)

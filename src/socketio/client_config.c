@@ -57,6 +57,7 @@ static int set_tls(struct sio_client_config *g, const struct sio_client_options 
         .cert_file = o->tls_cert_file,
         .key_file = o->tls_key_file,
         .insecure = o->tls_insecure,
+        .only_tls_1_3 = o->tls_min_version == SIO_TLS_1_3,
     };
     struct http_url url;
 
@@ -65,7 +66,12 @@ static int set_tls(struct sio_client_config *g, const struct sio_client_options 
     if (!url.tls)
         return SIO_OK;
     g->tls = net_tls_client_new(&t, diag);
-    return g->tls ? SIO_OK : SIO_ERR_TLS;
+    if (!g->tls)
+        return SIO_ERR_TLS;
+    if (!o->tls_server_name)
+        return SIO_OK;
+    g->tls_name = mem_strndup(o->tls_server_name, strlen(o->tls_server_name));
+    return g->tls_name ? SIO_OK : sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
 }
 
 static int set_proxy(struct sio_client_config *g, const char *url,
@@ -125,6 +131,18 @@ static int set_target(struct sio_client_config *g, const struct sio_client_optio
                                : sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
 }
 
+static int set_deflate(struct sio_client_config *g, const struct eio_deflate_options *o,
+                       struct sio_diag *diag)
+{
+    if (o->level < 0 || o->level > 9)
+        return sio_diag_set(diag, SIO_ERR_INVAL, "deflate.level has to be 1 to 9");
+    if (o->window_bits != 0 && (o->window_bits < 9 || o->window_bits > 15))
+        return sio_diag_set(diag, SIO_ERR_INVAL,
+                            "deflate.window_bits has to be 9 to 15");
+    g->deflate = *o;
+    return SIO_OK;
+}
+
 static int set_delays(struct sio_client_config *g, const struct sio_client_options *o,
                       struct sio_diag *diag)
 {
@@ -164,7 +182,10 @@ int sio_client_config_set(struct sio_client_config *g,
         rv = set_proxy(g, o->proxy, diag);
     if (rv == SIO_OK)
         rv = set_delays(g, o, diag);
+    if (rv == SIO_OK)
+        rv = set_deflate(g, &o->deflate, diag);
     g->transports = o->transports;
+    g->try_all = o->try_all_transports;
     g->offline = o->offline;
     g->max_queue_bytes = o->max_queue_bytes ? o->max_queue_bytes : DEFAULT_BYTES;
     g->max_message = o->max_message ? o->max_message : DEFAULT_BYTES;
@@ -176,6 +197,7 @@ void sio_client_config_fini(struct sio_client_config *g)
     net_tls_unref(g->tls);
     http_proxy_unref(g->proxy);
     mem_free(g->host);
+    mem_free(g->tls_name);
     mem_free(g->path);
     mem_free(g->query);
     mem_free(g->fields);

@@ -25,10 +25,13 @@ struct sio_client_config {
     uint16_t port;
     struct net_tls *tls;      /* NULL: plain */
     struct http_proxy *proxy; /* NULL: none */
+    char *tls_name;           /* NULL: host */
     char *path;
     char *query;
     char *fields;
     enum sio_client_transports transports;
+    bool try_all;
+    struct eio_deflate_options deflate;
     enum sio_client_offline offline;
     size_t max_queue_bytes;
     size_t max_message;
@@ -54,6 +57,7 @@ struct sio_client {
 
     enum sio_client_state state;
     bool freed;
+    struct http_cookies *cookies;
     struct eio_client *eio; /* NULL: idle, waiting */
     uint32_t n_attempts;    /* since a namespace was joined last */
     struct net_timer retry;

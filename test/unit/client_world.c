@@ -16,12 +16,14 @@ static void say(struct net_conn *c, const char *text)
     (void)net_conn_send_bytes(c, text, strlen(text));
 }
 
+const char *more_fields = "";
+
 void say_body(struct net_conn *c, const char *body)
 {
-    char head[128];
+    char head[1024];
 
-    snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n",
-             strlen(body));
+    snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n%s\r\n",
+             strlen(body), more_fields);
     say(c, head);
     say(c, body);
 }
@@ -48,9 +50,12 @@ static void answer_get(struct visit *v)
 {
     struct server *s = v->server;
 
+    snprintf(s->last_get, sizeof(s->last_get), "%.4000s", v->in);
     if (s->mute_ws && strstr(v->in, "transport=websocket"))
         return;
-    if (s->ws && strstr(v->in, "transport=websocket"))
+    if (s->refuse_polls && strstr(v->in, "transport=polling"))
+        say(v->conn, "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");
+    else if (s->ws && strstr(v->in, "transport=websocket"))
         answer_upgrade(v);
     else if (s->bodies && s->bodies[s->n_gets])
         say_body(v->conn, s->bodies[s->n_gets++]);
@@ -254,6 +259,7 @@ struct world *new_world(void)
     static struct world w;
     struct net_listen_options lo = {.host = "127.0.0.1"};
 
+    more_fields = "";
     w = (struct world){.loop = net_loop_new(NULL, NULL)};
     assert_non_null(w.loop);
     w.server.listener = net_listener_new(w.loop, &lo, on_visit, &w.server, NULL);

@@ -40,6 +40,7 @@ struct server {
     const char *ws;            /* frames after a 101 */
     size_t ws_len;
     const char *ws_fields; /* instead of the right ones */
+    bool refuse_polls;     /* 403 */
     bool mute_ws;          /* handshakes are never answered */
     size_t n_gets;
     size_t n_visits;
@@ -47,6 +48,7 @@ struct server {
     size_t n_ws_gone;
     char posted[65536];    /* bodies of all POSTs, joined by '|' */
     struct net_conn *poll; /* a GET that waits */
+    char last_get[4096];   /* its head */
 };
 
 struct world {
@@ -82,6 +84,9 @@ bool begin(struct world *w, struct sio_client_options *o);
 
 /* A world whose client has joined "/" over polling; bodies as in struct server. */
 struct world *joined(struct sio_client_options *o, const char *const *bodies);
+
+/* Whole lines that are said with each body; none at the start. */
+extern const char *more_fields;
 
 /* The server says body as the reply to a request. */
 void say_body(struct net_conn *c, const char *body);

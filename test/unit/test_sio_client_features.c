@@ -514,6 +514,76 @@ static void one_that_was_left_while_joining_ignores_the_answer(void **state)
     free_world(w);
 }
 
+/* Transports and cookies. */
+
+static void cookies_are_kept_from_one_attempt_to_the_next(void **state)
+{
+    static const char *const bodies[] = {OPEN, JOINED, NULL, OPEN, JOINED, NULL};
+    struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING};
+    struct world *w = new_world();
+
+    (void)state;
+    more_fields = "Set-Cookie: server=7; Path=/; HttpOnly\r\n"
+                  "Set-Cookie: tls=8; Secure\r\nSet-Cookie: old=9; Max-Age=0\r\n";
+    w->server.bodies = bodies;
+    assert_true(begin(w, &o));
+    run_until(w, w->n_joins && w->server.poll);
+    assert_non_null(strstr(w->server.last_get, "\r\nCookie: server=7\r\n"));
+    more_fields = "";
+    lose(w, 3);
+    run_until(w, w->n_joins == 2);
+    assert_non_null(strstr(w->server.last_get, "\r\nCookie: server=7\r\n"));
+    free_world(w);
+}
+
+static void where_polling_does_not_work_websocket_may(void **state)
+{
+    static const char frames[] = "\x81\x45"
+                                 "0{\"sid\":\"abc\",\"upgrades\":[],\"pingInterval\":"
+                                 "25000,\"pingTimeout\":20000}"
+                                 "\x81\x0f" JOINED;
+    static const char *const bodies[] = {"no polling here", NULL};
+
+    (void)state;
+    for (unsigned tries = 0; tries < 2; tries++) {
+        struct sio_client_options o = {.transports = SIO_TRANSPORTS_UPGRADE,
+                                       .try_all_transports = tries,
+                                       .no_reconnect = true};
+        struct world *w = new_world();
+
+        w->server.bodies = bodies;
+        w->server.refuse_polls = true;
+        w->server.ws = frames;
+        w->server.ws_len = sizeof(frames) - 1;
+        assert_true(begin(w, &o));
+        run_until(w, w->n_joins || w->n_downs);
+        assert_int_equal(w->n_joins, tries);
+        if (tries)
+            assert_string_equal(sio_client_transport(w->client), "websocket");
+        else
+            assert_string_equal(w->why, "poll: the server answered with status 403");
+        free_world(w);
+    }
+}
+
+static void a_compressed_reply_that_nobody_asked_for_is_refused(void **state)
+{
+    static const char *const bodies[] = {"\x1f\x8b", NULL};
+    struct sio_client_options o = {.transports = SIO_TRANSPORTS_POLLING,
+                                   .no_reconnect = true};
+    struct world *w = new_world();
+
+    (void)state;
+    more_fields = "Content-Encoding: gzip\r\n";
+    w->server.bodies = bodies;
+    assert_true(begin(w, &o));
+    run_until(w, w->n_downs);
+    assert_string_equal(w->why,
+                        "poll: the reply is compressed, which was not asked for");
+    assert_null(strstr(w->server.last_get, "Accept-Encoding"));
+    free_world(w);
+}
+
 static void out_of_memory_is_survived_with_retries_and_listeners(void **state)
 {
     static const char *const bodies[] = {OPEN,
@@ -569,6 +639,9 @@ int main(void)
         cmocka_unit_test(attempts_are_told_and_may_have_an_end),
         cmocka_unit_test(a_namespace_may_be_left_and_joined_again),
         cmocka_unit_test(one_that_was_left_while_joining_ignores_the_answer),
+        cmocka_unit_test(cookies_are_kept_from_one_attempt_to_the_next),
+        cmocka_unit_test(where_polling_does_not_work_websocket_may),
+        cmocka_unit_test(a_compressed_reply_that_nobody_asked_for_is_refused),
         cmocka_unit_test(out_of_memory_is_survived_with_retries_and_listeners),
     };
 
