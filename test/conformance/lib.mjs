@@ -42,7 +42,11 @@ const servers = new Set();
 
 /** Starts the program with these options; ends with stop() or with the suite. */
 export async function startServer(...options) {
-  const port = await freePort();
+  return startServerOn(await freePort(), ...options);
+}
+
+/** The same on a port that is known already. */
+export async function startServerOn(port, ...options) {
   const child = spawn(program, ['--port', String(port), ...options.map(String)], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -51,11 +55,11 @@ export async function startServer(...options) {
   server.ended = once(child, 'exit');
   await soon(Promise.race([once(child.stdout, 'data'), server.ended]), 'the server', 20000);
   assert.equal(child.exitCode, null, `the server did not start: ${server.errors}`);
-  server.stop = async () => {
+  server.stop = async (signal = 'SIGTERM') => {
     servers.delete(server);
-    child.kill('SIGTERM');
+    child.kill(signal);
     const [code] = await soon(server.ended, 'the end of the server', 20000);
-    assert.equal(code, 0, `the server ended badly: ${server.errors}`);
+    if (signal === 'SIGTERM') assert.equal(code, 0, `the server ended badly: ${server.errors}`);
   };
   servers.add(server);
   return server;
@@ -66,8 +70,9 @@ export function test(name, fn) {
   tests.push({ name, fn });
 }
 
-/** Runs all tests in order. */
+/** Runs all tests in order, or those whose names contain a word of the command line. */
 export async function run() {
+  const words = process.argv.slice(2);
   let passed = 0;
   let failed = 0;
   const verdict = (ok, name, error) => {
@@ -77,6 +82,7 @@ export async function run() {
     if (error) console.log(String(error.stack ?? error).replace(/^/gm, '# '));
   };
   for (const { name, fn } of tests) {
+    if (words.length && !words.some((w) => name.includes(w))) continue;
     try {
       await soon(fn(), name, 30000);
       verdict(true, name);
