@@ -53,8 +53,10 @@ export function kinds(...generations) {
   return generations.flatMap((g) => Object.keys(TRANSPORTS).map((t) => new Kind(g, t)));
 }
 
-/** The arguments of the next event of that name. */
-export const next = (socket, event) => soon(once(socket, event), event, 10000);
+/** The arguments of the next event of that name ("error" is one like others in version 2). */
+export function next(socket, event) {
+  return soon(new Promise((resolve) => socket.once(event, (...args) => resolve(args))), event, 10000);
+}
 
 /** Why a namespace or a connection was refused: {message, data}. */
 export function refusal(socket) {

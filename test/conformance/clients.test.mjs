@@ -12,7 +12,7 @@ import { assert, joinWs, run, soon, startServer, test } from './lib.mjs';
 const { port } = await startServer('--connect-timeout', 2000, '--max-payload', 4000000,
   '--allow-eio3');
 const quick = await startServer('--ping-interval', 100, '--ping-timeout', 2000, '--allow-eio3');
-const ALL = kinds(4, 3);
+const ALL = kinds(4, 3, 2);
 const ARGS = [1, '2', { 3: [true, null, -1.5e-7], ñ: {} }, '\u0000\u2028😀', [], {}, 123456789012];
 
 const everyKind = (what, check) => {

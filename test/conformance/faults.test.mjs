@@ -7,7 +7,7 @@ import { assert, run, soon, startServer, startServerOn, test } from './lib.mjs';
 
 const LIMIT = 100000;
 const { port } = await startServer('--max-payload', LIMIT, '--allow-eio3');
-const ALL = kinds(4, 3);
+const ALL = kinds(4, 3, 2);
 const again = { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 100 };
 
 const everyKind = (what, check, list = ALL) => {
