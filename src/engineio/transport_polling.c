@@ -335,6 +335,8 @@ static void begin_reply(const struct polling *p, struct reply *reply,
     reply->slices = slices;
     reply->n = 0;
     reply->n_packets = 0;
+    reply->only = NULL;
+    reply->no_compress = false;
 }
 
 static void polling_flush(struct eio_transport *t)
