@@ -4,6 +4,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { io } from 'socket.io-client';
+import parser from 'socket.io-msgpack-parser';
 import { assert, Polling, run, soon, startServer, test } from './lib.mjs';
 
 const server = await startServer(
@@ -60,13 +61,13 @@ class Wire {
 const ask = (socket, ...args) => socket.timeout(5000).emitWithAck(...args);
 
 /** A client behind a wire, and one that looks on. */
-async function start(transports, port = server.port, nsp = '/') {
+async function start(transports, port = server.port, nsp = '/', options = {}) {
   const wire = await new Wire().open(port);
   const socket = io(wire.url + nsp, {
-    transports, forceNew: true, reconnectionDelay: 10, reconnectionDelayMax: 50,
+    transports, forceNew: true, reconnectionDelay: 10, reconnectionDelayMax: 50, ...options,
   });
   const other = io(`http://127.0.0.1:${port}${nsp}`, {
-    transports: ['websocket'], forceNew: true,
+    transports: ['websocket'], forceNew: true, ...options,
   });
   const events = [];
   await soon(Promise.all([once(socket, 'auth'), once(other, 'auth')]), 'auth');
@@ -159,6 +160,27 @@ test('a namespace of its own is recovered by itself', async () => {
   assert.equal(socket.id, id);
   assert.equal(events.filter(([event]) => event === 'missed').length, 1);
   world.stop();
+});
+
+test('goes on with the msgpack parser', async () => {
+  const packed = await startServer('--recovery', '--parser', 'msgpack');
+  const world = await start(['websocket'], packed.port, '/', { parser });
+  const { socket, other, events } = world;
+  const { id } = socket;
+  await lose(world);
+  other.emit('broadcast', 'missed', 1, { bytes: Buffer.from([1, 2]) });
+  other.emit('to-room', id, 'also');
+  await settle(other);
+  await find(world);
+  await settle(socket);
+  assert.equal(socket.recovered, true);
+  assert.equal(socket.id, id);
+  const seen = events.filter(([event]) => event !== 'auth');
+  assert.deepEqual(seen.map(([event]) => event), ['missed', 'also']);
+  assert.deepEqual([...seen[0][2].bytes], [1, 2]);
+  for (const args of seen) assert.equal(typeof args.at(-1), 'string');
+  world.stop();
+  await packed.stop();
 });
 
 test('who is away too long starts anew', async () => {
