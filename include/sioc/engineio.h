@@ -3,7 +3,7 @@
  *
  * Most programs want <sioc/server.h>, which stands on this.  A session outlives
  * its transports; what is sent waits in the session's queue until a transport can
- * take it.  Rules: Engine.IO protocol, revision 4.
+ * take it.  Rules: Engine.IO protocol, revision 4, and 3 where it is allowed.
  */
 #ifndef SIOC_ENGINEIO_H
 #define SIOC_ENGINEIO_H

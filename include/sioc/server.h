@@ -14,6 +14,10 @@
  * Each first of the namespace, then of the socket; of a child namespace, first of its
  * parent.  What is not used costs nothing.
  *
+ * Clients of Socket.IO 2 come by Engine.IO 3 (engine.allow_eio3) and see the server of
+ * their time: they are in "/" as soon as they are connected, `auth` is the query of a
+ * namespace, and a refusal reaches them as its data or else as its message.
+ *
  * Everything is called on the loop's thread, and calls back there.  Handlers may end,
  * move and send to anybody.  A socket pointer is good until its on_disconnect returns;
  * who keeps one longer keeps the id instead, and looks it up.
@@ -301,7 +305,11 @@ SIOC_API int sio_namespace_each(struct sio_namespace *ns,
 SIOC_API struct sio_socket *sio_namespace_find(struct sio_namespace *ns,
                                                struct sio_str id);
 
-/* Known to other clients too: not the session's secret.  Borrowed. */
+/*
+ * Known to other clients too: not the session's secret.  Borrowed.  Of a client of
+ * Socket.IO 2 it is the secret, since that protocol makes it of nothing else; behind
+ * the namespace's name and '#' where that is not "/".
+ */
 SIOC_API struct sio_str sio_socket_id(const struct sio_socket *s);
 SIOC_API struct sio_namespace *sio_socket_namespace(const struct sio_socket *s);
 /*

@@ -25,7 +25,7 @@
  * Settings, by the name that each has in the file, the environment, the command line.
  */
 
-enum kind { KIND_TEXT, KIND_SECRET, KIND_NUMBER, KIND_SIZE, KIND_LEVEL };
+enum kind { KIND_TEXT, KIND_SECRET, KIND_NUMBER, KIND_SIZE, KIND_LEVEL, KIND_SWITCH };
 
 struct setting {
     const char *name;
@@ -68,6 +68,7 @@ static const struct setting settings[] = {
     {"redis_url", "REDIS_URL", NULL, KIND_SECRET,
      offsetof(struct hub_config, redis_url), 0, 0},
     NUMBER("log_level", NULL, "log-level", KIND_LEVEL, log_level, 0, 0),
+    NUMBER("allow_eio3", NULL, NULL, KIND_SWITCH, allow_eio3, 0, 0),
     NUMBER("max_payload", NULL, NULL, KIND_SIZE, max_payload_bytes, 1000000, 256 * MIB),
     NUMBER("max_queue", NULL, NULL, KIND_SIZE, max_queue_bytes, 65536, 1024 * MIB),
     NUMBER("max_store", NULL, NULL, KIND_SIZE, max_store_bytes, MIB, 65536 * MIB),
@@ -123,6 +124,12 @@ static int parse_level(struct sio_str value, uint64_t *out)
     return SIO_ERR_INVAL;
 }
 
+static int parse_switch(struct sio_str value, bool *out)
+{
+    *out = str_eq_cstr(value, "yes");
+    return *out || str_eq_cstr(value, "no") ? SIO_OK : SIO_ERR_INVAL;
+}
+
 /* where: what an error begins with, such as `nuchubd.conf:12` or `PORT`. */
 static int set(struct hub_config *c, const struct setting *s, struct sio_str value,
                const char *where, struct sio_diag *diag)
@@ -149,6 +156,10 @@ static int set(struct hub_config *c, const struct setting *s, struct sio_str val
             return SIO_OK;
         return sio_diag_set(diag, rv, "%s: %s must be error, warn, info or debug",
                             where, s->name);
+    case KIND_SWITCH:
+        if (parse_switch(value, member) == SIO_OK)
+            return SIO_OK;
+        return sio_diag_set(diag, rv, "%s: %s must be yes or no", where, s->name);
     }
     return rv;
 }

@@ -47,6 +47,8 @@ struct hub_config {
     char *redis_url;
     uint64_t log_level; /* enum sio_log_level */
 
+    bool allow_eio3; /* clients of Socket.IO 2 */
+
     uint64_t max_payload_bytes; /* of a message */
     uint64_t max_queue_bytes;   /* waiting for one viewer */
     uint64_t max_store_bytes;

@@ -89,6 +89,7 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
                 .max_payload = (size_t)config->max_payload_bytes,
                 .max_queue_bytes = (size_t)config->max_queue_bytes,
                 .max_sessions = (uint32_t)config->max_sessions,
+                .allow_eio3 = config->allow_eio3,
                 .cors = true,
                 .cors_credentials = true,
             },

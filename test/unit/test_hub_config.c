@@ -22,6 +22,7 @@ static void reads_settings_nucs_and_cameras(void **state)
                                "max_payload=8M\n"
                                "token = a = b\n"
                                "log_level = debug\n"
+                               "allow_eio3 = yes\n"
                                "[nuc sede-1]\n"
                                "token = secreto\n"
                                "[camara 192.0.2.7]\n"
@@ -38,6 +39,7 @@ static void reads_settings_nucs_and_cameras(void **state)
     assert_int_equal(c.max_payload_bytes, 8 << 20);
     assert_string_equal(c.token, "a = b");
     assert_int_equal(c.log_level, SIO_LOG_DEBUG);
+    assert_true(c.allow_eio3);
     assert_int_equal(c.n_nucs, 1);
     assert_string_equal(c.nucs[0].token, "secreto");
     assert_int_equal(c.n_cameras, 2);
@@ -55,6 +57,7 @@ static void names_file_and_line_of_an_error(void **state)
         {"\nport = no", "x.conf:2: port must be a number from 0 to 65535"},
         {"port = 65536", "x.conf:1: port must be a number from 0 to 65535"},
         {"port", "x.conf:1: no '=' behind \"port\""},
+        {"allow_eio3 = 1", "x.conf:1: allow_eio3 must be yes or no"},
         {"log_level = loud", "x.conf:1: log_level must be error, warn, info or debug"},
         {"[camara", "x.conf:1: no ']' behind \"[camara\""},
         {"[cosa x]", "x.conf:1: unknown section \"cosa\""},
