@@ -787,6 +787,7 @@ enum {
     OPT_DEFLATE,
     OPT_DEFLATE_ALONE,
     OPT_COOKIE,
+    OPT_CLIENT_DIR,
     OPT_ALLOW_EIO3,
     OPT_JSONP,
     OPT_TLS_CERT,
@@ -808,6 +809,7 @@ static const struct option long_options[] = {
     {"deflate", no_argument, NULL, OPT_DEFLATE},
     {"deflate-alone", no_argument, NULL, OPT_DEFLATE_ALONE},
     {"cookie", no_argument, NULL, OPT_COOKIE},
+    {"client-dir", required_argument, NULL, OPT_CLIENT_DIR},
     {"allow-eio3", no_argument, NULL, OPT_ALLOW_EIO3},
     {"jsonp", no_argument, NULL, OPT_JSONP},
     {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
@@ -833,6 +835,7 @@ static void usage(FILE *f)
           "  --deflate             compress on WebSocket what a client offers to\n"
           "  --deflate-alone       the same, each message on its own\n"
           "  --cookie              the sid in a cookie, \"io\"\n"
+          "  --client-dir DIR      serve the JavaScript client that is in DIR\n"
           "  --allow-eio3          clients of Socket.IO 2, too\n"
           "  --jsonp               polling by scripts, too\n"
           "  --tls-cert FILE --tls-key FILE\n",
@@ -900,6 +903,7 @@ static void take_option(struct options *o, int opt, const char *name)
         engine->deflate.enabled = true;
         engine->deflate.min_bytes = 1; /* for tests: all of them */
         break;
+    case OPT_CLIENT_DIR: o->server.client_dir = optarg; break;
     case OPT_COOKIE: engine->cookie = &cookie; break;
     case OPT_ALLOW_EIO3: engine->allow_eio3 = true; break;
     case OPT_JSONP: engine->jsonp = true; break;

@@ -58,7 +58,7 @@ struct sio_recovery_options {
 };
 
 struct sio_server_options {
-    /* path NULL: "/socket.io/".  on_session is ours; user is allow_request's. */
+    /* path NULL: "/socket.io/".  on_session is ours; user is the other hooks'. */
     struct eio_server_options engine;
     uint32_t connect_timeout_ms; /* until the first namespace is joined; 0: 45000 */
     uint32_t max_attachments;    /* per packet; 0: 10 */
@@ -77,10 +77,16 @@ struct sio_server_options {
      */
     struct sio_adapter *(*adapter)(struct sio_namespace *ns, void *user);
     void *adapter_user;
+    /*
+     * A folder with the JavaScript client, as its package has it in "dist": socket.io.js,
+     * .min.js, .esm.min.js, .msgpack.min.js and their .map.  What is there is read at the
+     * start, and served below path: "/socket.io/socket.io.js".  NULL: none.
+     */
+    const char *client_dir;
 };
 
 /*
- * opts is copied; what it points to (origins, allow_request's user) stays the
+ * opts is copied; what it points to (origins, a cookie, the hooks' user) stays the
  * caller's.  NULL with diag filled.
  */
 SIOC_API struct sio_server *sio_server_new(struct net_loop *loop,

@@ -61,8 +61,8 @@ void http_router_fini(struct http_router *router)
     http_router_init(router);
 }
 
-int http_router_add(struct http_router *router, unsigned allowed, const char *pattern,
-                    const struct http_handler *handler, void *user)
+int http_router_add(struct http_router *router, bool first, unsigned allowed,
+                    const char *pattern, const struct http_handler *handler, void *user)
 {
     struct http_route *routes =
         mem_resize(router->routes, router->n + 1, sizeof(*routes));
@@ -75,13 +75,16 @@ int http_router_add(struct http_router *router, unsigned allowed, const char *pa
         mem_free(copy);
         return SIO_ERR_NOMEM;
     }
-    routes[router->n++] = (struct http_route){
+    if (first && router->n > 0)
+        memmove(routes + 1, routes, router->n * sizeof(*routes));
+    routes[first ? 0 : router->n] = (struct http_route){
         .methods = allowed,
         .pattern = copy,
         .n_literal = strcspn(pattern, ":*"),
         .handler = handler,
         .user = user,
     };
+    router->n++;
     return SIO_OK;
 }
 

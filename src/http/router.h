@@ -24,9 +24,10 @@ struct http_router {
 void http_router_init(struct http_router *router);
 void http_router_fini(struct http_router *router);
 
-/* As http_server_route. */
-int http_router_add(struct http_router *router, unsigned methods, const char *pattern,
-                    const struct http_handler *handler, void *user);
+/* As http_server_route; first: before those that are there. */
+int http_router_add(struct http_router *router, bool first, unsigned methods,
+                    const char *pattern, const struct http_handler *handler,
+                    void *user);
 
 struct http_match {
     const struct http_route *route;         /* that takes the method; NULL: none does */

@@ -83,12 +83,9 @@ void sio_http_fini(struct sio_http *http)
     }
 }
 
-/* Adds the route and keeps a, or frees it. */
-static int add(struct sio_http *http, unsigned methods, const char *pattern,
-               struct added *a)
+/* Keeps a, whose route was added, or frees it. */
+static int keep(struct sio_http *http, struct added *a, int rv)
 {
-    int rv = http_server_route(http->server, methods, pattern, &a->handler, a);
-
     if (rv < 0)
         added_free(a);
     else
@@ -142,26 +139,42 @@ static void on_page(struct http_request *r, void *user)
         http_reply(r, 200, a->type, &body, 1);
 }
 
+/* What answers with a page.  NULL: out of memory. */
+static struct added *page_new(const char *type, struct sio_buf *bytes)
+{
+    struct added *a = mem_new(struct added);
+
+    if (!a)
+        return NULL;
+    a->type = mem_strndup(type, strlen(type));
+    if (!a->type) {
+        mem_free(a);
+        return NULL;
+    }
+    a->page = sio_buf_ref(bytes);
+    snprintf(a->etag, sizeof(a->etag), "W/\"%016llx\"",
+             (unsigned long long)digest(sio_buf_data(bytes), sio_buf_len(bytes)));
+    a->handler.on_request = on_page;
+    return a;
+}
+
 int sio_http_page(struct sio_http *http, const char *path, const char *type,
                   const void *bytes, size_t len)
 {
+    struct sio_buf *copy;
     struct added *a;
 
     if (path[0] != '/' || strpbrk(path, ":*"))
         return SIO_ERR_INVAL;
-    a = mem_new(struct added);
+    copy = sio_buf_copy(bytes, len);
+    if (!copy)
+        return SIO_ERR_NOMEM;
+    a = page_new(type, copy);
+    sio_buf_unref(copy);
     if (!a)
         return SIO_ERR_NOMEM;
-    a->page = sio_buf_copy(bytes, len);
-    a->type = mem_strndup(type, strlen(type));
-    if (!a->page || !a->type) {
-        added_free(a);
-        return SIO_ERR_NOMEM;
-    }
-    snprintf(a->etag, sizeof(a->etag), "W/\"%016llx\"",
-             (unsigned long long)digest(sio_buf_data(a->page), len));
-    a->handler.on_request = on_page;
-    return add(http, HTTP_GET, path, a);
+    return keep(http, a,
+                http_server_route(http->server, HTTP_GET, path, &a->handler, a));
 }
 
 int sio_http_file(struct sio_http *http, const char *path, const char *type,
@@ -176,6 +189,17 @@ int sio_http_file(struct sio_http *http, const char *path, const char *type,
     rv = sio_http_page(http, path, type, text, len);
     mem_free(text);
     return rv < 0 ? sio_diag_set(diag, rv, "%s: %s", path, sio_strerror(rv)) : SIO_OK;
+}
+
+int sio_http_page_first(struct sio_http *http, const char *path, const char *type,
+                        struct sio_buf *bytes)
+{
+    struct added *a = page_new(type, bytes);
+
+    if (!a)
+        return SIO_ERR_NOMEM;
+    return keep(http, a,
+                http_server_route_first(http->server, HTTP_GET, path, &a->handler, a));
 }
 
 /* Routes */
@@ -229,7 +253,8 @@ int sio_http_route(struct sio_http *http, unsigned methods, const char *pattern,
         .on_abort = on_abort,
         .max_body = handler->max_body,
     };
-    return add(http, methods, pattern, a);
+    return keep(http, a,
+                http_server_route(http->server, methods, pattern, &a->handler, a));
 }
 
 enum sio_http_method sio_http_request_method(const struct sio_http_request *r)

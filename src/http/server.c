@@ -114,7 +114,14 @@ void http_server_drain(struct http_server *s, void (*cb)(void *user), void *user
 int http_server_route(struct http_server *s, unsigned methods, const char *pattern,
                       const struct http_handler *handler, void *user)
 {
-    return http_router_add(&s->router, methods, pattern, handler, user);
+    return http_router_add(&s->router, false, methods, pattern, handler, user);
+}
+
+int http_server_route_first(struct http_server *s, unsigned methods,
+                            const char *pattern, const struct http_handler *handler,
+                            void *user)
+{
+    return http_router_add(&s->router, true, methods, pattern, handler, user);
 }
 
 void http_server_stats(const struct http_server *s, struct http_server_stats *out)

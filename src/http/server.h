@@ -105,6 +105,11 @@ struct http_handler {
 int http_server_route(struct http_server *s, unsigned methods, const char *pattern,
                       const struct http_handler *handler, void *user);
 
+/* The same, but before the routes that are there. */
+int http_server_route_first(struct http_server *s, unsigned methods,
+                            const char *pattern, const struct http_handler *handler,
+                            void *user);
+
 /* Of a request.  All text is borrowed and lives as long as the request. */
 enum http_method http_request_method(const struct http_request *r);
 bool http_request_is_head(const struct http_request *r);

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "engineio/server.h"
+#include "socketio/bundle.h"
 #include "socketio/client_conn.h"
 #include "socketio/namespace.h"
 #include "socketio/parent.h"
@@ -32,11 +33,27 @@ static void on_session(struct eio_session *session, void *user)
     sio_conn_open(user, session);
 }
 
+/* The hooks get the application's pointer, not ours. */
+
 static const char *on_request(struct eio_request *r, void *user)
 {
-    struct sio_server *server = user;
+    const struct eio_server_options *hooks = &((struct sio_server *)user)->hooks;
 
-    return server->allow_request(r, server->allow_user);
+    return hooks->allow_request(r, hooks->user);
+}
+
+static void on_headers(struct eio_request *r, bool initial, void *user)
+{
+    const struct eio_server_options *hooks = &((struct sio_server *)user)->hooks;
+
+    hooks->on_headers(r, initial, hooks->user);
+}
+
+static void on_refused(struct eio_request *r, int code, const char *message, void *user)
+{
+    const struct eio_server_options *hooks = &((struct sio_server *)user)->hooks;
+
+    hooks->on_refused(r, code, message, hooks->user);
 }
 
 static void bury_dying(struct sio_server *server)
@@ -77,8 +94,7 @@ static struct sio_server *server_alloc(struct net_loop *loop,
     sio_recovery_limits_set(&server->recovery, opts);
     server->make_adapter = opts->adapter;
     server->adapter_user = opts->adapter_user;
-    server->allow_request = opts->engine.allow_request;
-    server->allow_user = opts->engine.user;
+    server->hooks = opts->engine;
     return server;
 }
 
@@ -91,6 +107,10 @@ static struct eio_server_options engine_options(struct sio_server *server,
         engine.path = DEFAULT_PATH;
     if (engine.allow_request)
         engine.allow_request = on_request;
+    if (engine.on_headers)
+        engine.on_headers = on_headers;
+    if (engine.on_refused)
+        engine.on_refused = on_refused;
     engine.on_session = on_session;
     engine.user = server;
     return engine;
@@ -112,6 +132,11 @@ static struct sio_server *server_start(struct net_loop *loop, struct http_server
                           : eio_server_new(loop, &engine, diag);
     if (!server->engine) {
         mem_free(server);
+        return NULL;
+    }
+    if (opts->client_dir && sio_bundle_serve(eio_server_http(server->engine),
+                                             opts->client_dir, engine.path, diag) < 0) {
+        sio_server_free(server);
         return NULL;
     }
     return server;

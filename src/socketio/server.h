@@ -24,9 +24,7 @@ struct sio_server {
     struct sio_adapter *(*make_adapter)(struct sio_namespace *ns, void *user);
     void *adapter_user;
 
-    /* The application's admission hook. */
-    const char *(*allow_request)(struct eio_request *r, void *user);
-    void *allow_user;
+    struct eio_server_options hooks; /* of the application: functions and user only */
 
     /*
      * While something is sent no handler runs: connections that end then are buried
