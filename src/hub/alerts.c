@@ -368,19 +368,12 @@ static void on_base64(struct http_request *r, void *user)
 static void reply_deleted(struct http_request *r, const struct hub_alert_place *p,
                           struct sio_str name)
 {
-    struct wbuf text, w;
+    struct wbuf text;
 
     wbuf_init(&text, HUB_REPLY_MAX);
     wbuf_addf(&text, "%s %.*s %s", words[p->kind].noun, STR_ARG(name),
               words[p->kind].deleted);
-    wbuf_init(&w, HUB_REPLY_MAX);
-    wbuf_add_cstr(&w, "{\"success\":true,\"message\":");
-    json_write_string(&w, wbuf_str(&text));
-    wbuf_add_byte(&w, '}');
-    if (text.error < 0)
-        w.error = text.error;
-    wbuf_fini(&text);
-    hub_api_reply(r, &w);
+    hub_api_reply_message(r, &text, NULL);
 }
 
 static void on_delete(struct http_request *r, void *user)

@@ -59,6 +59,59 @@ void hub_api_reply(struct http_request *r, struct wbuf *w)
     sio_buf_unref(b);
 }
 
+void hub_api_reply_message(struct http_request *r, struct wbuf *text,
+                           const char *archivo)
+{
+    struct wbuf w;
+
+    wbuf_init(&w, HUB_REPLY_MAX);
+    wbuf_add_cstr(&w, "{\"success\":true,\"message\":");
+    json_write_string(&w, wbuf_str(text));
+    if (archivo) {
+        wbuf_add_cstr(&w, ",\"archivo\":");
+        json_write_string(&w, sio_str_from(archivo));
+    }
+    wbuf_add_byte(&w, '}');
+    if (text->error < 0)
+        w.error = text->error;
+    wbuf_fini(text);
+    hub_api_reply(r, &w);
+}
+
+/*
+ * What proxies in front say of the client.  The last one adds to the right, so the
+ * n-th from there is what the farthest that is trusted saw.
+ */
+
+struct sio_str hub_api_client_address(const struct hub *hub, struct http_request *r,
+                                      char out[NET_ADDR_SIZE])
+{
+    struct sio_str list = http_request_field(r, "X-Forwarded-For");
+    uint64_t n = hub->config->trusted_proxies;
+    size_t end = list.len;
+
+    while (n > 0 && list.ptr) {
+        size_t at = end;
+
+        while (at > 0 && list.ptr[at - 1] != ',')
+            at--;
+        if (--n == 0 || at == 0)
+            return str_trim((struct sio_str){list.ptr + at, end - at});
+        end = at - 1;
+    }
+    net_addr_format(net_conn_peer(http_request_conn(r)), out);
+    return sio_str_from(out);
+}
+
+bool hub_api_is_secure(const struct hub *hub, struct http_request *r)
+{
+    struct sio_str proto = http_request_field(r, "X-Forwarded-Proto");
+
+    if (hub->config->trusted_proxies > 0 && proto.ptr)
+        return str_ieq(str_trim(proto), SIO_STR("https"));
+    return net_conn_is_tls(http_request_conn(r));
+}
+
 void hub_api_write_time(struct wbuf *w, int64_t wall_us)
 {
     char text[CLOCK_LOCAL_SIZE];
@@ -128,10 +181,8 @@ static void on_nucs(struct http_request *r, void *user)
 struct call {
     struct hub *hub;
     struct http_request *request; /* NULL: gone */
-    char ip[HUB_ID_MAX];
-    size_t ip_len;
-    bool failed;     /* out of memory on the way */
-    struct map rows; /* lists only */
+    bool failed;                  /* out of memory on the way */
+    struct map rows;
     void (*write)(struct call *call, struct wbuf *w);
 };
 
@@ -264,7 +315,7 @@ static bool is_fresh(const struct call *call, const struct row *row)
     return row && row->picture.buf && row->age_ms <= call->hub->config->stale_s * 1000;
 }
 
-static void write_raw(struct wbuf *w, struct sio_str raw, const char *otherwise)
+void hub_api_write_raw(struct wbuf *w, struct sio_str raw, const char *otherwise)
 {
     if (raw.ptr)
         wbuf_add_str(w, raw);
@@ -326,13 +377,13 @@ static bool write_listed(struct call *call, struct wbuf *w, const struct hub_cam
     write_nombre(w, c);
     wbuf_add_cstr(w, ",\"estado\":");
     if (is_fresh(call, row))
-        write_raw(w, p.estado, "\"activa\"");
+        hub_api_write_raw(w, p.estado, "\"activa\"");
     else
         wbuf_add_cstr(w, "\"sin_acceso\"");
     wbuf_add_cstr(w, ",\"nuc_id\":");
-    write_raw(w, p.nuc_id, "null");
+    hub_api_write_raw(w, p.nuc_id, "null");
     wbuf_add_cstr(w, ",\"resolucion\":null,\"tiene_snapshot\":true,\"timestamp\":");
-    write_raw(w, p.timestamp, "null");
+    hub_api_write_raw(w, p.timestamp, "null");
     wbuf_add_byte(w, '}');
     return true;
 }
@@ -353,7 +404,7 @@ static void write_nuc_of(struct wbuf *w, const struct hub_camera *c,
     if (c->nuc)
         json_write_string(w, sio_str_from(c->nuc));
     else if (counts)
-        write_raw(w, p->nuc_id, "null");
+        hub_api_write_raw(w, p->nuc_id, "null");
     else
         wbuf_add_cstr(w, "null");
 }
@@ -381,13 +432,13 @@ static bool write_detected(struct call *call, struct wbuf *w,
     else if (c->configured)
         wbuf_add_cstr(w, "\"activa\"");
     else
-        write_raw(w, p.estado, "\"activa\"");
+        hub_api_write_raw(w, p.estado, "\"activa\"");
     wbuf_add_cstr(w, ",\"nuc_id\":");
     write_nuc_of(w, c, &p, fresh || !c->configured);
     wbuf_addf(
         w, ",\"configurada\":%s,\"resolucion\":null,\"tiene_snapshot\":%s,\"error\":",
         c->configured ? "true" : "false", p.image.ptr ? "true" : "false");
-    write_raw(w, error, "null");
+    hub_api_write_raw(w, error, "null");
     wbuf_add_byte(w, '}');
     return true;
 }
@@ -461,212 +512,6 @@ static void on_detectar(struct http_request *r, void *user)
 }
 
 /*
- * /api/camaras/<ip>/snapshot
- */
-
-static void get_picture(struct http_request *r, struct hub *hub, store_get_cb cb)
-{
-    struct sio_str ip = http_request_param(r, 0);
-    char key[HUB_KEY_MAX];
-    struct call *call;
-
-    if (ip.len > HUB_ID_MAX) {
-        http_reply_error(r, 404, "No hay snapshot disponible");
-        return;
-    }
-    call = new_call(r, hub);
-    if (!call)
-        return;
-    memcpy(call->ip, ip.ptr, ip.len);
-    call->ip_len = ip.len;
-    store_get(hub->store, hub_key(key, "snapshot:", ip), cb, call);
-}
-
-/*
- * The image of what the store gave, text between the quotes; else answers.
- */
-static bool read_image(struct http_request *r, int status,
-                       const struct store_entry *entry, struct hub_picture *p,
-                       struct sio_str *image)
-{
-    if (status == SIO_ERR_NOT_FOUND) {
-        http_reply_error(r, 404, "No hay snapshot disponible");
-        return false;
-    }
-    if (status < 0) {
-        http_reply_error(r, 500, "Error al leer el snapshot");
-        return false;
-    }
-    hub_picture_read((struct sio_str){(const char *)entry->value.ptr, entry->value.len},
-                     p);
-    if (!p->image.ptr || !json_string_plain(p->image, image) || image->len == 0) {
-        http_reply_error(r, 404, "Snapshot sin imagen");
-        return false;
-    }
-    return true;
-}
-
-static void reply_snapshot(struct call *call, const struct store_entry *entry,
-                           const struct hub_picture *p, struct sio_str image)
-{
-    bool prefixed = str_starts(image, SIO_STR("data:"));
-    bool fresh = entry->age_ms <= call->hub->config->stale_s * 1000;
-    struct sio_slice body[3];
-    struct wbuf head, tail;
-
-    wbuf_init(&head, 4096);
-    wbuf_init(&tail, 4096);
-    wbuf_add_cstr(&head, "{\"success\":true,\"ip\":");
-    json_write_string(&head, (struct sio_str){call->ip, call->ip_len});
-    wbuf_add_cstr(&head,
-                  prefixed ? ",\"image\":\"" : ",\"image\":\"data:image/jpeg;base64,");
-    wbuf_add_cstr(&tail, "\",\"estado\":");
-    if (fresh)
-        write_raw(&tail, p->estado, "\"activa\"");
-    else
-        wbuf_add_cstr(&tail, "\"sin_acceso\"");
-    wbuf_add_cstr(&tail, ",\"timestamp\":");
-    write_raw(&tail, p->timestamp, "null");
-    wbuf_add_byte(&tail, '}');
-    if (head.error || tail.error) {
-        http_reply_error(call->request, 500, "Error interno");
-    } else {
-        /* Borrowed bytes are copied, the image is not. */
-        body[0] = (struct sio_slice){NULL, head.buf->data, head.len};
-        body[1] =
-            (struct sio_slice){entry->value.buf, (const uint8_t *)image.ptr, image.len};
-        body[2] = (struct sio_slice){NULL, tail.buf->data, tail.len};
-        http_reply_field(call->request, "Cache-Control", SIO_STR("no-store"));
-        http_reply(call->request, 200, JSON_TYPE, body, N_ELEMENTS(body));
-    }
-    wbuf_fini(&head);
-    wbuf_fini(&tail);
-}
-
-static void on_snapshot_found(int status, const struct store_entry *entry, void *user)
-{
-    struct call *call = user;
-    struct hub_picture p;
-    struct sio_str image;
-
-    if (call->request && read_image(call->request, status, entry, &p, &image))
-        reply_snapshot(call, entry, &p, image);
-    free_call(call);
-}
-
-static void on_snapshot(struct http_request *r, void *user)
-{
-    get_picture(r, user, on_snapshot_found);
-}
-
-/*
- * /api/camaras/<ip>/snapshot.jpg
- */
-
-/* True if the list of If-None-Match holds the tag (RFC 9110, 13.1.2). */
-static bool lists_tag(struct sio_str list, struct sio_str tag)
-{
-    while (list.ptr) {
-        struct sio_str item = str_trim(str_cut(&list, ','));
-
-        if (str_starts(item, SIO_STR("W/")))
-            item = (struct sio_str){item.ptr + 2, item.len - 2};
-        if (str_eq(item, tag) || str_eq_cstr(item, "*"))
-            return true;
-    }
-    return false;
-}
-
-/* True if the client has what it asks for (RFC 9110, 13.2.2). */
-static bool is_unchanged(const struct http_request *r, struct sio_str tag,
-                         int64_t time_s)
-{
-    struct sio_str field = http_request_field(r, "If-None-Match");
-
-    if (field.ptr)
-        return lists_tag(field, tag);
-    field = http_request_field(r, "If-Modified-Since");
-    return field.ptr && clock_parse_http(field.ptr, field.len) >= time_s;
-}
-
-/* The bytes, kept with the camera for the next request.  NULL: *error is set. */
-static struct sio_buf *jpeg_of(struct call *call, const struct store_entry *entry,
-                               struct sio_str image, int *error)
-{
-    struct sio_str ip = {call->ip, call->ip_len};
-    struct hub_camera *c = hub_registry_find_camera(&call->hub->registry, ip);
-    struct sio_buf *jpeg;
-
-    if (c && c->jpeg && c->jpeg_version == entry->version)
-        return sio_buf_ref(c->jpeg);
-    jpeg = hub_image_jpeg(image, error);
-    if (c && jpeg) {
-        hub_registry_drop_jpeg(c);
-        c->jpeg = sio_buf_ref(jpeg);
-        c->jpeg_version = entry->version;
-    }
-    return jpeg;
-}
-
-static void add_validators(struct http_request *r, struct sio_str etag, int64_t time_s)
-{
-    char date[CLOCK_HTTP_SIZE];
-    size_t len = clock_format_http(time_s, date);
-
-    http_reply_field(r, "ETag", etag);
-    http_reply_field(r, "Last-Modified", (struct sio_str){date, len});
-    http_reply_field(r, "Cache-Control", SIO_STR("private, no-cache"));
-}
-
-static void reply_jpeg(struct call *call, const struct store_entry *entry,
-                       struct sio_str image)
-{
-    struct http_request *r = call->request;
-    char tag[64];
-    struct sio_slice body;
-    struct sio_buf *jpeg;
-    int error = SIO_OK;
-    int n = snprintf(tag, sizeof(tag), "\"%s-%llu\"", call->hub->boot,
-                     (unsigned long long)entry->version);
-    struct sio_str etag = {tag, (size_t)n};
-
-    /* Who has the tag has the picture: nothing is decoded. */
-    if (is_unchanged(r, etag, entry->time_s)) {
-        add_validators(r, etag, entry->time_s);
-        http_reply(r, 304, NULL, NULL, 0);
-        return;
-    }
-    jpeg = jpeg_of(call, entry, image, &error);
-    if (!jpeg) {
-        if (error == SIO_ERR_PARSE)
-            http_reply_error(r, 404, "La imagen no es un JPEG");
-        else
-            http_reply_error(r, 500, "Error interno");
-        return;
-    }
-    add_validators(r, etag, entry->time_s);
-    body = sio_slice_of(jpeg);
-    http_reply(r, 200, "image/jpeg", &body, 1);
-    sio_buf_unref(jpeg);
-}
-
-static void on_jpeg_found(int status, const struct store_entry *entry, void *user)
-{
-    struct call *call = user;
-    struct hub_picture p;
-    struct sio_str image;
-
-    if (call->request && read_image(call->request, status, entry, &p, &image))
-        reply_jpeg(call, entry, image);
-    free_call(call);
-}
-
-static void on_jpeg(struct http_request *r, void *user)
-{
-    get_picture(r, user, on_jpeg_found);
-}
-
-/*
  * Routes.
  */
 
@@ -680,8 +525,6 @@ int hub_api_init(struct hub *hub)
         {"/api/nucs", {.on_request = on_nucs}},
         {"/api/camaras", {.on_request = on_camaras, .on_abort = on_abort}},
         {"/api/camaras/detectar", {.on_request = on_detectar, .on_abort = on_abort}},
-        {"/api/camaras/:/snapshot", {.on_request = on_snapshot, .on_abort = on_abort}},
-        {"/api/camaras/:/snapshot.jpg", {.on_request = on_jpeg, .on_abort = on_abort}},
     };
 
     for (size_t i = 0; i < N_ELEMENTS(routes); i++) {

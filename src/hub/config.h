@@ -54,7 +54,15 @@ struct hub_config {
     uint64_t max_store_bytes;
     uint64_t max_sessions;
     uint64_t max_cameras;
-    uint64_t stale_s;    /* a picture older than this is not "activa" */
+    uint64_t trusted_proxies; /* in front of the hub */
+    uint64_t live_width;      /* pixels */
+    uint64_t live_quality;    /* JPEG, 1 to 100 */
+    uint64_t live_fps;
+    uint64_t live_grace_s;     /* an agent streams on when the last viewer has gone */
+    uint64_t live_max_streams; /* over HTTP, of all viewers */
+    uint64_t live_viewer_streams; /* of one */
+    uint64_t live_shared;         /* viewers that one address may stand for */
+    uint64_t stale_s;             /* a picture older than this is not "activa" */
     uint64_t interval_s; /* between pictures, until it is known from arrivals */
 
     char *file; /* that was read; or NULL */

@@ -37,8 +37,13 @@ static struct hub_nuc *nuc_of(struct sio_socket *s)
     return agent ? agent->nuc_socket.nuc : NULL;
 }
 
-static void warn_bad(struct hub *hub, struct sio_socket *s, const struct sio_event *e,
-                     const char *what)
+struct hub_nuc *hub_events_nuc(struct sio_socket *s)
+{
+    return nuc_of(s);
+}
+
+void hub_events_ignore(struct hub *hub, struct sio_socket *s, const struct sio_event *e,
+                       const char *what)
 {
     struct hub_nuc *nuc = nuc_of(s);
 
@@ -246,6 +251,8 @@ static void on_disconnect(struct sio_socket *s, enum sio_disconnect_reason reaso
     sio_socket_set_data(s, NULL, NULL);
     hub_registry_detach(&hub->registry, &agent->nuc_socket);
     mem_free(agent);
+    hub_live_agents_changed(hub);
+    hub_snapshot_agent_left(hub);
 }
 
 /*
@@ -253,14 +260,35 @@ static void on_disconnect(struct sio_socket *s, enum sio_disconnect_reason reaso
  */
 
 /* The one argument that must be an object.  Where it is not, there is no ack either. */
-static bool read_payload(struct hub *hub, struct sio_socket *s, struct sio_event *e,
-                         struct sio_str *object)
+bool hub_events_payload(struct hub *hub, struct sio_socket *s, struct sio_event *e,
+                        struct sio_str *object)
 {
     *object = sio_event_arg(e, 0);
     if (sio_event_n_args(e) == 1 && json_type(*object) == JSON_OBJECT)
         return true;
-    warn_bad(hub, s, e, "not one object");
+    hub_events_ignore(hub, s, e, "not one object");
     return false;
+}
+
+/* The ip as text: a string, or a number as it is written. */
+static bool read_ip(struct sio_str raw, char *out)
+{
+    enum json_type type = raw.ptr ? json_type(raw) : JSON_NULL;
+    bool ok = false;
+
+    if (type == JSON_STRING)
+        ok = copy_string(raw, out, HUB_ID_MAX);
+    else if (type == JSON_NUMBER)
+        ok = copy_text(raw, out, HUB_ID_MAX);
+    return ok && hub_registry_check_ip(sio_str_from(out));
+}
+
+bool hub_events_read_ip(struct sio_str object, char out[HUB_ID_MAX + 1])
+{
+    struct sio_str raw = {NULL, 0};
+
+    json_get(object, "ip", &raw);
+    return read_ip(raw, out);
 }
 
 static void acknowledge(struct sio_event *e)
@@ -314,7 +342,7 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
     enum json_type type;
     int rv;
 
-    if (!read_payload(hub, s, e, &object))
+    if (!hub_events_payload(hub, s, e, &object))
         return;
     /* Only for itself. */
     if (!nuc || !json_get(object, "nuc_id", &id) || json_type(id) != JSON_STRING ||
@@ -327,7 +355,7 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
     rv = hub_registry_set_camaras(&hub->registry, nuc, camaras,
                                   net_loop_now_ms(hub->loop));
     if (rv < 0) {
-        warn_bad(hub, s, e, sio_strerror(rv));
+        hub_events_ignore(hub, s, e, sio_strerror(rv));
         return;
     }
     /* Stored, but not confirmed: what has no length. */
@@ -335,21 +363,9 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
     if (type != JSON_ARRAY && type != JSON_OBJECT && type != JSON_STRING)
         return;
     log_info(hub->log, "nuc_id=%s registered", nuc->id);
+    hub_live_agents_changed(hub);
     emit_status(s, "registered", nuc->id, NULL);
     acknowledge(e);
-}
-
-/* The ip as text: a string, or a number as it is written. */
-static bool read_ip(struct sio_str raw, char *out)
-{
-    enum json_type type = raw.ptr ? json_type(raw) : JSON_NULL;
-    bool ok = false;
-
-    if (type == JSON_STRING)
-        ok = copy_string(raw, out, HUB_ID_MAX);
-    else if (type == JSON_NUMBER)
-        ok = copy_text(raw, out, HUB_ID_MAX);
-    return ok && hub_registry_check_ip(sio_str_from(out));
 }
 
 /*
@@ -529,6 +545,16 @@ static struct hub_camera *camera_for(struct hub *hub, const char *ip)
     return c;
 }
 
+static void show_live(struct hub *hub, const char *ip, struct sio_slice value)
+{
+    struct hub_picture p;
+    struct sio_str image;
+
+    hub_picture_read((struct sio_str){(const char *)value.ptr, value.len}, &p);
+    if (json_string_plain(p.image, &image))
+        hub_live_snapshot(hub, sio_str_from(ip), image);
+}
+
 static void keep_picture(struct hub *hub, const struct arrival *a,
                          struct sio_slice value)
 {
@@ -547,6 +573,8 @@ static void keep_picture(struct hub *hub, const struct arrival *a,
     hub_registry_drop_jpeg(c);
     hub_registry_heard(c, a->nuc, true, hub->picture_ms);
     emit_update(hub, value, c->id);
+    show_live(hub, a->ip, value);
+    hub_snapshot_arrived(hub, sio_str_from(a->ip));
 }
 
 static void take_snapshot(struct hub *hub, struct sio_socket *s, struct sio_event *e,
@@ -559,7 +587,7 @@ static void take_snapshot(struct hub *hub, struct sio_socket *s, struct sio_even
     hub_picture_read(object, &a.in);
     wrong = read_ip(a.in.ip, a.ip) ? check_image(e, &a) : "no ip";
     if (wrong) {
-        warn_bad(hub, s, e, wrong);
+        hub_events_ignore(hub, s, e, wrong);
         return;
     }
     touch(a.nuc);
@@ -571,7 +599,7 @@ static void take_snapshot(struct hub *hub, struct sio_socket *s, struct sio_even
     if (written)
         keep_picture(hub, &a, sio_slice_of(written));
     else
-        warn_bad(hub, s, e, "out of memory");
+        hub_events_ignore(hub, s, e, "out of memory");
     sio_buf_unref(written);
 }
 
@@ -580,7 +608,7 @@ static void on_snapshot(struct sio_socket *s, struct sio_event *e, void *user)
     struct hub *hub = user;
     struct sio_str object;
 
-    if (!read_payload(hub, s, e, &object))
+    if (!hub_events_payload(hub, s, e, &object))
         return;
     if (may_send(hub, s))
         take_snapshot(hub, s, e, object);
@@ -621,21 +649,27 @@ static void take_error(struct hub *hub, struct sio_socket *s, struct sio_event *
     char ip[HUB_ID_MAX + 1];
     char key[HUB_KEY_MAX];
     struct sio_str raw = {NULL, 0};
+    struct sio_str error = {NULL, 0};
     struct hub_nuc *nuc = nuc_of(s);
     struct hub_camera *c;
     struct sio_buf *value;
 
     json_get(object, "ip", &raw);
     if (!read_ip(raw, ip)) {
-        warn_bad(hub, s, e, "no ip");
+        hub_events_ignore(hub, s, e, "no ip");
         return;
     }
+    if (json_get(object, "error", &error) &&
+        (json_type(error) != JSON_STRING || error.len > ERROR_MAX))
+        error = (struct sio_str){NULL, 0};
     c = camera_for(hub, ip);
     value = write_estado(nuc, object, ip);
     if (c && value) {
         store_put(hub->store, hub_key(key, "estado:", sio_str_from(ip)),
                   sio_slice_of(value), HUB_ESTADO_LIFETIME_S);
         hub_registry_heard(c, nuc, false, net_loop_now_ms(hub->loop));
+        hub_live_lost(hub, sio_str_from(ip));
+        hub_snapshot_failed(hub, sio_str_from(ip), error);
         log_debug(hub->log, "nuc_id=%s ip=%s snapshot_error", nuc ? nuc->id : "-", ip);
     }
     sio_buf_unref(value);
@@ -646,7 +680,7 @@ static void on_snapshot_error(struct sio_socket *s, struct sio_event *e, void *u
     struct hub *hub = user;
     struct sio_str object;
 
-    if (!read_payload(hub, s, e, &object))
+    if (!hub_events_payload(hub, s, e, &object))
         return;
     if (may_send(hub, s))
         take_error(hub, s, e, object);
@@ -657,7 +691,7 @@ static void on_pong(struct sio_socket *s, struct sio_event *e, void *user)
 {
     struct sio_str object;
 
-    if (!read_payload(user, s, e, &object))
+    if (!hub_events_payload(user, s, e, &object))
         return;
     touch(nuc_of(s));
     acknowledge(e);
@@ -670,7 +704,7 @@ static void on_event(struct sio_socket *s, struct sio_event *e, void *user)
     struct sio_message *m;
 
     if (sio_event_n_args(e) != 1) {
-        warn_bad(hub, s, e, "not one argument");
+        hub_events_ignore(hub, s, e, "not one argument");
         return;
     }
     m = may_send(hub, s) ? sio_message_new("event_update") : NULL;
@@ -687,29 +721,20 @@ static void on_event(struct sio_socket *s, struct sio_event *e, void *user)
  * To agents.
  */
 
-static void ask(struct hub *hub, struct hub_camera *c)
+int hub_events_send(struct hub_nuc *nuc, struct sio_message *m)
 {
     struct hub_nuc_socket *newest =
-        container_of(c->agent->sockets.prev, struct hub_nuc_socket, link);
-    struct agent *agent = container_of(newest, struct agent, nuc_socket);
-    struct sio_message *m = sio_message_new("capture_snapshot");
-    struct wbuf w;
+        container_of(nuc->sockets.prev, struct hub_nuc_socket, link);
 
-    if (!m)
-        return;
-    wbuf_init(&w, 1024);
-    wbuf_add_cstr(&w, "{\"ip\":");
-    json_write_string(&w, sio_str_from(c->ip));
-    wbuf_add_byte(&w, '}');
-    if (w.error == SIO_OK) {
-        sio_message_add_raw(m, wbuf_str(&w));
-        sio_socket_emit(agent->socket, m);
+    return sio_socket_emit(container_of(newest, struct agent, nuc_socket)->socket, m);
+}
+
+static void ask(struct hub *hub, struct hub_camera *c)
+{
+    if (hub_live_send_capture(hub, c->agent, sio_str_from(c->ip)) == SIO_OK)
         log_debug(hub->log, "nuc_id=%s ip=%s capture_snapshot silent_ms=%llu",
                   c->agent->id, c->ip,
                   (unsigned long long)(net_loop_now_ms(hub->loop) - c->heard_ms));
-    }
-    wbuf_fini(&w);
-    sio_message_free(m);
 }
 
 void hub_events_ask(struct hub *hub)

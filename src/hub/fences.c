@@ -272,25 +272,6 @@ static void on_get(struct http_request *r, void *user)
     sio_buf_unref(file);
 }
 
-static void reply_message(struct http_request *r, struct wbuf *message,
-                          const char *archivo)
-{
-    struct wbuf w;
-
-    wbuf_init(&w, HUB_REPLY_MAX);
-    wbuf_add_cstr(&w, "{\"success\":true,\"message\":");
-    json_write_string(&w, wbuf_str(message));
-    if (archivo) {
-        wbuf_add_cstr(&w, ",\"archivo\":");
-        json_write_string(&w, sio_str_from(archivo));
-    }
-    wbuf_add_byte(&w, '}');
-    if (message->error < 0)
-        w.error = message->error;
-    wbuf_fini(message);
-    hub_api_reply(r, &w);
-}
-
 static int write_file(const struct hub *hub, const char *name, struct sio_str bytes)
 {
     char backup[FILE_SIZE + sizeof(BACKUP)];
@@ -348,7 +329,7 @@ static void on_post(struct http_request *r, void *user)
         } else {
             wbuf_init(&message, HUB_REPLY_MAX);
             wbuf_addf(&message, "Guardadas %d cercas para cámara %.*s", n, STR_ARG(ip));
-            reply_message(r, &message, name);
+            hub_api_reply_message(r, &message, name);
         }
     }
     wbuf_fini(&w);
@@ -411,7 +392,7 @@ static void on_delete(struct http_request *r, void *user)
         wbuf_init(&message, HUB_REPLY_MAX);
         wbuf_addf(&message, "Cerca %.*s eliminada de cámara %.*s", STR_ARG(nombre),
                   STR_ARG(ip));
-        reply_message(r, &message, NULL);
+        hub_api_reply_message(r, &message, NULL);
     }
     wbuf_fini(&w);
 }

@@ -103,7 +103,8 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
         return SIO_ERR_NOMEM;
     if (hub_events_init(hub) < 0 || hub_api_init(hub) < 0 ||
         hub_alerts_route(hub) < 0 || hub_fences_route(hub) < 0 ||
-        hub_programs_route(hub) < 0 || hub_info_route(hub) < 0)
+        hub_programs_route(hub) < 0 || hub_info_route(hub) < 0 ||
+        hub_snapshot_route(hub) < 0 || hub_live_init(hub) < 0)
         return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
     if (config->www_dir)
         return hub_www_init(&hub->www, hub, diag);
@@ -165,6 +166,8 @@ struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
     hub->log = net_loop_log(loop);
     hub->config = config;
     hub->open = is_open(config);
+    list_init(&hub->live.cameras);
+    list_init(&hub->waiting);
     random_id(net_loop_random(loop), hub->boot);
     net_timer_init(&hub->tick, loop, on_tick, hub);
     net_timer_init(&hub->deadline, loop, on_deadline, hub);
@@ -196,6 +199,7 @@ void hub_free(struct hub *hub)
     net_timer_stop(&hub->deadline);
     sio_server_free(hub->sio);
     http_server_free(hub->http);
+    hub_live_fini(hub);
     store_free(hub->store);
     hub_registry_fini(&hub->registry);
     hub_programs_fini(hub);
@@ -251,6 +255,7 @@ void hub_shutdown(struct hub *hub, uint32_t timeout_ms, void (*cb)(void *user),
     net_timer_stop(&hub->tick);
     net_timer_start(&hub->deadline, timeout_ms);
     hub_events_drop_agents(hub);
+    hub_live_cut(hub);
     sio_server_shutdown(hub->sio, timeout_ms, on_closed, hub);
     http_server_drain(hub->http, on_closed, hub);
 }

@@ -9,9 +9,11 @@
 #include "http/server.h"
 #include "hub/alerts.h"
 #include "hub/hub.h"
+#include "hub/live.h"
 #include "hub/programs.h"
 #include "hub/registry.h"
 #include "hub/www.h"
+#include "net/conn.h"
 #include "socketio/server.h"
 #include "store/store.h"
 
@@ -33,6 +35,8 @@ struct hub {
     struct hub_folder cercas;
     struct hub_alerts alerts;
     struct hub_programs programs;
+    struct hub_live live;
+    struct list waiting; /* requests for a fresh snapshot */
     struct hub_www www;
     struct net_timer tick; /* asks silent agents */
     uint64_t picture_ms;   /* when the last one came */
@@ -50,12 +54,35 @@ struct hub {
     void *down_user;
 };
 
+/*
+ * For the other files that take events (events.c).  hub_events_payload: the one argument,
+ * an object; false: there is none, which is logged.  hub_events_nuc: the agent's, NULL for
+ * a viewer.  hub_events_read_ip: a camera's ip, or false.  hub_events_ignore logs why.
+ */
+bool hub_events_payload(struct hub *hub, struct sio_socket *s, struct sio_event *e,
+                        struct sio_str *object);
+struct hub_nuc *hub_events_nuc(struct sio_socket *s);
+bool hub_events_read_ip(struct sio_str object, char out[HUB_ID_MAX + 1]);
+void hub_events_ignore(struct hub *hub, struct sio_socket *s, const struct sio_event *e,
+                       const char *why);
+
+/* To the NUC's newest socket.  As sio_socket_emit. */
+int hub_events_send(struct hub_nuc *nuc, struct sio_message *m);
+
 /* Namespace, events, and who connects (events.c).  SIO_OK or SIO_ERR_NOMEM. */
 int hub_events_init(struct hub *hub);
 /* Cuts off every agent. */
 void hub_events_drop_agents(struct hub *hub);
 /* Asks agents that are silent for too long. */
 void hub_events_ask(struct hub *hub);
+
+/* Snapshots of one camera, and who waits for a fresh one (snapshot.c). */
+int hub_snapshot_route(struct hub *hub);
+void hub_snapshot_arrived(struct hub *hub, struct sio_str ip);
+/* error: raw JSON, or ptr NULL. */
+void hub_snapshot_failed(struct hub *hub, struct sio_str ip, struct sio_str error);
+/* An agent left: who waits for a camera that has none now is told. */
+void hub_snapshot_agent_left(struct hub *hub);
 
 /* /api/ip, and what is configured (info.c). */
 int hub_info_route(struct hub *hub);
@@ -72,6 +99,21 @@ int hub_page_init(struct hub *hub);
 
 /* Answers with the JSON that w holds and frees it, or 500 if it could not be written. */
 void hub_api_reply(struct http_request *r, struct wbuf *w);
+
+/* `{"success":true,"message":text}`, and archivo if it is not NULL; frees text. */
+void hub_api_reply_message(struct http_request *r, struct wbuf *text,
+                           const char *archivo);
+
+/*
+ * The client as trusted proxies saw it, or the peer: its address (borrowed from r, or in
+ * out), and whether it came over TLS.
+ */
+struct sio_str hub_api_client_address(const struct hub *hub, struct http_request *r,
+                                      char out[NET_ADDR_SIZE]);
+bool hub_api_is_secure(const struct hub *hub, struct http_request *r);
+
+/* raw, or what stands for it where it is missing. */
+void hub_api_write_raw(struct wbuf *w, struct sio_str raw, const char *otherwise);
 
 /* The server's local time as a JSON string. */
 void hub_api_write_time(struct wbuf *w, int64_t wall_us);

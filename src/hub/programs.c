@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/camera_list.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "hub/hub_impl.h"
@@ -201,18 +200,11 @@ static int start(struct hub *hub, enum hub_program which, char *ip, pid_t *pid)
 static void reply_started(struct http_request *r, enum hub_program which,
                           struct sio_str ip)
 {
-    struct wbuf text, w;
+    struct wbuf text;
 
     wbuf_init(&text, HUB_REPLY_MAX);
     wbuf_addf(&text, "%s%.*s", programs[which].message, STR_ARG(ip));
-    wbuf_init(&w, HUB_REPLY_MAX);
-    wbuf_add_cstr(&w, "{\"success\":true,\"message\":");
-    json_write_string(&w, wbuf_str(&text));
-    wbuf_add_byte(&w, '}');
-    if (text.error < 0)
-        w.error = text.error;
-    wbuf_fini(&text);
-    hub_api_reply(r, &w);
+    hub_api_reply_message(r, &text, NULL);
 }
 
 /* One that runs for the same camera, or else a free place; NULL: neither. */

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -731,6 +732,12 @@ void net_conn_set_marks(struct net_conn *c, size_t high, size_t low)
 {
     c->high = high;
     c->low = low;
+}
+
+void net_conn_set_unsent(struct net_conn *c, uint32_t bytes)
+{
+    /* Where this fails there is a longer delay, and nothing else. */
+    (void)!setsockopt(c->io.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
 }
 
 bool net_conn_full(const struct net_conn *c)

@@ -129,6 +129,12 @@ size_t net_conn_pending(const struct net_conn *c);
 void net_conn_set_marks(struct net_conn *c, size_t high, size_t low);
 bool net_conn_full(const struct net_conn *c);
 
+/*
+ * Bounds what the kernel holds beyond what is on its way (TCP_NOTSENT_LOWAT), so that
+ * what is pending is seen here and can still be left out.
+ */
+void net_conn_set_unsent(struct net_conn *c, uint32_t bytes);
+
 /* Stops and starts reading; the peer's end is still seen. */
 void net_conn_pause(struct net_conn *c);
 void net_conn_resume(struct net_conn *c);
