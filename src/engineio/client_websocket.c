@@ -191,6 +191,35 @@ static bool fall_back(struct eio_client *c)
     return eio_client_poll(c) == SIO_OK;
 }
 
+/* Why the WebSocket ended, in words. */
+static void tell_close(struct eio_client *c, bool failed, int code)
+{
+    const char *what = "the server broke the WebSocket protocol";
+    int error = SIO_ERR_PROTOCOL;
+
+    if (!failed && code == WS_CLOSE_ABNORMAL) {
+        eio_client_end(c, SIO_ERR_CLOSED, "transport close",
+                       "the server ended the connection");
+        return;
+    }
+    if (!failed) {
+        eio_client_fail(c, SIO_ERR_CLOSED, "transport close",
+                        "the server closed the WebSocket, code %d", code);
+        return;
+    }
+    if (code == WS_CLOSE_INTERNAL) {
+        eio_client_end(c, SIO_ERR_NOMEM, "transport error", "out of memory");
+        return;
+    }
+    if (code == WS_CLOSE_UTF8) {
+        what = "the server sent text that is not UTF-8";
+    } else if (code == WS_CLOSE_TOO_BIG) {
+        what = "the server sent a message that is too large";
+        error = SIO_ERR_TOO_BIG;
+    }
+    eio_client_fail(c, error, "transport error", "%s, code %d", what, code);
+}
+
 static void on_close(struct ws *ws, int code, void *user)
 {
     struct eio_client *c = user;
@@ -204,12 +233,8 @@ static void on_close(struct ws *ws, int code, void *user)
         eio_client_end(c, SIO_OK, "io client disconnect", "closed");
     else if (fall_back(c))
         return;
-    else if (code == WS_CLOSE_ABNORMAL)
-        eio_client_end(c, SIO_ERR_CLOSED, "transport close",
-                       "the server ended the connection");
     else
-        eio_client_fail(c, SIO_ERR_CLOSED, "transport close",
-                        "the WebSocket was closed, code %d", code);
+        tell_close(c, ws_failed(ws), code);
 }
 
 static const struct ws_ops ws_ops = {

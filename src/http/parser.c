@@ -248,6 +248,8 @@ static int on_headers_complete(llhttp_t *l)
         return fail(p, SIO_ERR_PARSE, 400);
     if (l->http_major != 1 || l->http_minor > 1)
         return fail(p, SIO_ERR_UNSUPPORTED, 505);
+    if (p->response && (l->status_code < 100 || l->status_code > 999))
+        return fail(p, SIO_ERR_PARSE, 400);
     h->minor = l->http_minor;
     h->status = l->status_code;
     h->upgrade = l->upgrade;

@@ -347,10 +347,10 @@ static int on_head(const struct tunnel *t, size_t left, struct sio_diag *diag)
 {
     int status = http_parser_head(t->parser)->status;
 
-    if (status == 101 || status / 100 > 2)
-        return refused(t, status, diag);
-    if (status / 100 == 1)
+    if (status / 100 == 1 && status != 101)
         return 0;
+    if (status / 100 != 2)
+        return refused(t, status, diag);
     /* Whoever is behind the proxy waits for us to speak. */
     if (left > 0)
         return sio_diag_set(diag, SIO_ERR_PROTOCOL, "more came than an answer");

@@ -52,6 +52,7 @@ struct ws {
     struct sio_buf *buf; /* a message that did not come at once */
     struct utf8 utf8;
     bool client;
+    bool failed;
     uint16_t close_code; /* that we sent */
     uint8_t head_len;
     uint8_t head[WS_FRAME_HEAD_MAX]; /* of a header cut by the end of the input */
@@ -219,6 +220,11 @@ int ws_send_deflated(struct ws *ws, enum ws_opcode opcode,
     return rv;
 }
 
+bool ws_failed(const struct ws *ws)
+{
+    return ws->failed;
+}
+
 const struct ws_deflate_params *ws_deflated_how(const struct ws *ws)
 {
     return ws->deflate ? ws_deflate_params(ws->deflate) : NULL;
@@ -248,6 +254,7 @@ static void fail(struct ws *ws, int code)
 {
     if (ws->state == WS_OPEN)
         send_close(ws, code, NULL);
+    ws->failed = true;
     finish(ws, code);
 }
 

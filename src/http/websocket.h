@@ -88,6 +88,9 @@ int ws_send(struct ws *ws, enum ws_opcode opcode, const struct sio_slice *slices
 int ws_send_deflated(struct ws *ws, enum ws_opcode opcode,
                      const struct sio_slice *slices, size_t n);
 
+/* In on_close: this side has ended it, for what the peer sent or for want of memory. */
+bool ws_failed(const struct ws *ws);
+
 /* What was agreed about compression, borrowed; NULL: none. */
 const struct ws_deflate_params *ws_deflated_how(const struct ws *ws);
 

@@ -439,7 +439,7 @@ static void handle_event(struct sio_client_socket *s, const struct sio_packet *p
     } else if (!answer) {
         remember_offset(s, &e);
         sio_client_listen_event(s, &e);
-    } else if (!sio_client_retry_answer(s, p->id, &e)) {
+    } else if (p->has_id && !sio_client_retry_answer(s, p->id, &e)) {
         (void)sio_acks_answer(&s->acks, p->id, &e); /* unknown ids are ignored */
     }
     sio_event_fini(&e);

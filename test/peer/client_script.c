@@ -495,6 +495,16 @@ static void set_option(struct script *x, struct sio_client_options *o, const cha
         o->reconnect_after_server_disconnect = true;
     else if (strcmp(name, "insecure") == 0)
         o->tls_insecure = true;
+    else if (strcmp(name, "deflate") == 0)
+        o->deflate.enabled = true;
+    else if (strcmp(name, "msgpack") == 0)
+        o->parser = SIO_PARSER_MSGPACK;
+    else if (strcmp(name, "tls-name") == 0)
+        o->tls_server_name = value;
+    else if (strcmp(name, "tls-1.3") == 0)
+        o->tls_min_version = SIO_TLS_1_3;
+    else if (strcmp(name, "try-all") == 0)
+        o->try_all_transports = true;
     else if (strcmp(name, "watch") == 0)
         x->watches_all = true;
     else if (strcmp(name, "auth") == 0)

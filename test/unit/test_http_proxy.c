@@ -237,6 +237,7 @@ static void answers_are_understood_in_any_pieces(void **state)
          "status 502"},
         {"p", "HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", SIO_ERR_REFUSED,
          "status 302"},
+        {"p", "HTTP/1.1 20 OK\r\n\r\n", SIO_ERR_PROTOCOL, "not HTTP/1.1"},
         {"p", "SSH-2.0-OpenSSH\r\n", SIO_ERR_PROTOCOL, "not HTTP/1.1"},
     };
 
