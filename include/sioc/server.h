@@ -326,16 +326,18 @@ SIOC_API struct eio_session *sio_socket_session(const struct sio_socket *s);
 /*
  * The application's pointer, NULL at first.  destroy, which may be NULL, is called for
  * it once: when another pointer takes its place, or when the socket has ended, after
- * on_disconnect (with recovery: when it cannot be recovered any more).  Without destroy it stays the application's.
+ * on_disconnect (with recovery: when it cannot be recovered any more, if only in
+ * sio_server_free).  Without destroy it stays the application's.
  */
 SIOC_API void sio_socket_set_data(struct sio_socket *s, void *data,
                                   void (*destroy)(void *data));
 SIOC_API void *sio_socket_data(const struct sio_socket *s);
 /*
- * True if this socket goes on where another one of that id was cut off.  It is in the
- * same rooms, and has the same data if that has a destroy, which is called when the
- * client does not come back in time; other data is not kept.  In on_join the rooms are
- * not entered yet; whoever is refused may try again.
+ * True if this socket goes on where another one of that id was cut off.  It has the
+ * same rooms and attributes, and the same data if that has a destroy; other data is not
+ * kept, nor are handlers and listeners of the socket's own.  In on_join and middleware
+ * the rooms are not entered yet; whoever is refused may try again.  It is settled in
+ * on_connect: where middleware took its time, too much may have been sent meanwhile.
  */
 SIOC_API bool sio_socket_recovered(const struct sio_socket *s);
 /*

@@ -86,6 +86,7 @@ static void ticket_free(struct sio_ticket *t)
     void *data = t->data;
 
     forget_rooms(t);
+    sio_buf_unref(t->attributes);
     mem_free(t);
     if (--r->n_tickets == 0)
         sio_history_clear(&r->history);
@@ -106,6 +107,7 @@ static void take_out(struct sio_ticket *t)
 {
     map_remove(&t->recovery->waiting, &t->node);
     list_remove(&t->link);
+    sio_namespace_release(t->recovery->ns);
 }
 
 static void expire(struct sio_ticket *t)
@@ -156,6 +158,7 @@ static void wait_for_client(struct sio_ticket *t)
         ticket_free(t);
         return;
     }
+    sio_namespace_hold(r->ns);
     while (before != &r->by_expiry &&
            container_of(before, struct sio_ticket, link)->expires_ms > t->expires_ms)
         before = before->prev;
@@ -193,9 +196,13 @@ static int keep_rooms(struct sio_ticket *t, const struct sio_socket *s)
     return t->room_nodes ? SIO_OK : SIO_ERR_NOMEM;
 }
 
-/* The data that has a destructor changes hands. */
-static void keep_data(struct sio_ticket *t, struct sio_socket *s)
+/* Attributes and the data that has a destructor change hands. */
+static void keep_state(struct sio_ticket *t, struct sio_socket *s)
 {
+    if (s->hooks) {
+        t->attributes = s->hooks->attributes;
+        s->hooks->attributes = NULL;
+    }
     if (!s->destroy_data)
         return;
     t->data = s->data;
@@ -204,12 +211,19 @@ static void keep_data(struct sio_ticket *t, struct sio_socket *s)
     s->destroy_data = NULL;
 }
 
-static void give_data(struct sio_ticket *t, struct sio_socket *s)
+static int give_state(struct sio_ticket *t, struct sio_socket *s)
 {
+    if (t->attributes) {
+        if (!sio_hooks_need(&s->hooks))
+            return SIO_ERR_NOMEM;
+        s->hooks->attributes = t->attributes;
+        t->attributes = NULL;
+    }
     s->data = t->data;
     s->destroy_data = t->destroy_data;
     t->data = NULL;
     t->destroy_data = NULL;
+    return SIO_OK;
 }
 
 /* Makes its rooms findable. */
@@ -309,16 +323,19 @@ int sio_recovery_open(struct sio_socket *s, struct sio_str auth)
     struct sio_recovery *r = s->ns->recovery;
     struct sio_ticket *t = find_ticket(r, auth);
 
-    if (t) {
-        take_out(t);
-        memcpy(s->id, t->id, sizeof(s->id));
-        give_data(t, s);
-        s->recovered = true;
-    } else {
-        t = ticket_new(r);
+    if (!t) {
+        s->ticket = ticket_new(r);
+        return s->ticket ? SIO_OK : SIO_ERR_NOMEM;
     }
+    if (give_state(t, s) < 0) {
+        map_fini(&t->rooms);
+        return SIO_ERR_NOMEM;
+    }
+    take_out(t);
+    memcpy(s->id, t->id, sizeof(s->id));
+    s->recovered = true;
     s->ticket = t;
-    return t ? SIO_OK : SIO_ERR_NOMEM;
+    return SIO_OK;
 }
 
 void sio_recovery_abandon(struct sio_socket *s)
@@ -330,7 +347,7 @@ void sio_recovery_abandon(struct sio_socket *s)
         ticket_free(t);
         return;
     }
-    keep_data(t, s);
+    keep_state(t, s);
     map_fini(&t->rooms);
     wait_for_client(t);
 }
@@ -405,7 +422,7 @@ void sio_recovery_close(struct sio_socket *s, enum sio_disconnect_reason reason)
         return;
     }
     memcpy(t->id, s->id, sizeof(t->id));
-    keep_data(t, s);
+    keep_state(t, s);
     t->expires_ms = net_loop_now_ms(loop_of(r)) + limits_of(r)->options.max_away_ms;
     wait_for_client(t);
 }

@@ -44,6 +44,7 @@ struct sio_ticket {
     size_t n_rooms;
     void *data;
     void (*destroy_data)(void *data); /* NULL: no data was kept */
+    struct sio_buf *attributes;       /* or NULL */
 
     /* Of the socket that goes on, until it has what it missed. */
     struct map rooms; /* the nodes, by name */

@@ -4,6 +4,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { io } from 'socket.io-client';
+import ioV2 from 'socket.io-client-v2';
 import parser from 'socket.io-msgpack-parser';
 import { assert, Polling, run, soon, startServer, test } from './lib.mjs';
 
@@ -181,6 +182,32 @@ test('goes on with the msgpack parser', async () => {
   for (const args of seen) assert.equal(typeof args.at(-1), 'string');
   world.stop();
   await packed.stop();
+});
+
+test('a client of version 2 in the room does not mind', async () => {
+  const mixed = await startServer('--recovery', '--allow-eio3');
+  const world = await start(['websocket'], mixed.port);
+  const { socket, other, events } = world;
+  const old = ioV2(`http://127.0.0.1:${mixed.port}`, { forceNew: true });
+  const seen = [];
+  old.on('news', (...args) => seen.push(args));
+  await soon(once(old, 'auth'), 'auth');
+  for (const s of [old, socket]) await soon(new Promise((r) => s.emit('join', 'room', r)), 'join');
+  await lose(world);
+  other.emit('in-room', 'room', 'news', 1, Buffer.from([9]));
+  await settle(other);
+  await find(world);
+  await settle(socket);
+  await soon(new Promise((r) => old.emit('message-with-ack', 1, r)), 'an answer');
+  assert.equal(socket.recovered, true);
+  const missed = events.find(([event]) => event === 'news');
+  assert.deepEqual(missed.slice(1, 3), [1, Buffer.from([9])]);
+  assert.equal(seen.length, 1);
+  assert.deepEqual([seen[0][0], [...seen[0][1]]], [1, [9]]);
+  assert.equal(seen[0][2], missed[3]);
+  old.close();
+  world.stop();
+  await mixed.stop();
 });
 
 test('who is away too long starts anew', async () => {

@@ -282,6 +282,7 @@ static void a_client_goes_on_where_it_was(void **state)
     assert_false(w.recovered);
     sio_socket_join(w.last, SIO_STR("other"));
     sio_socket_set_data(w.last, &destroyed, count_up);
+    assert_int_equal(sio_socket_set_attributes(w.last, SIO_STR("{\"a\":1}")), SIO_OK);
     snprintf(sid, sizeof(sid), "%s", c.sid);
     snprintf(pid, sizeof(pid), "%s", c.pid);
 
@@ -304,6 +305,7 @@ static void a_client_goes_on_where_it_was(void **state)
     assert_true(sio_socket_in(w.last, SIO_STR("other")));
     assert_ptr_equal(sio_socket_data(w.last), &destroyed);
     assert_int_equal(destroyed, 0);
+    assert_int_equal(sio_socket_attributes(w.last).len, strlen("{\"a\":1}"));
 
     /* And once more, with the offset that the replay brought. */
     send_event(w.ns, "live", "room");
@@ -639,6 +641,90 @@ static void the_namespace_is_asked_again(void **state)
     world_close(&w);
 }
 
+/* Middleware that answers when the test says so. */
+static void take_time(struct sio_socket *s, struct sio_str auth, struct sio_join *j,
+                      void *user)
+{
+    (void)s;
+    (void)auth;
+    *(struct sio_join **)user = j;
+}
+
+static void middleware_may_take_its_time(void **state)
+{
+    struct client c = {0};
+    struct sio_join *j = NULL;
+    char packet[256];
+    struct world w;
+
+    (void)state;
+    world_open(&w, (struct sio_server_options){.recovery.max_packets = 5});
+    settle(&w, &c, "room");
+    assert_int_equal(sio_namespace_use(w.ns, take_time, &j), SIO_OK);
+    fake_close(c.session, EIO_CLOSE_TRANSPORT_CLOSE);
+    snprintf(packet, sizeof(packet), "0{\"pid\":\"%s\",\"offset\":\"%s\"}", c.pid,
+             c.offset);
+
+    /* The connection breaks meanwhile, and nothing is lost. */
+    send_event(w.ns, "one", "room");
+    c.session = fake_open(sio_server_engine(w.server));
+    fake_text(c.session, packet);
+    assert_true(sio_socket_recovered(sio_join_socket(j)));
+    fake_close(c.session, EIO_CLOSE_TRANSPORT_CLOSE);
+    sio_join_accept(j);
+
+    /* What is sent meanwhile was missed, too. */
+    c.session = fake_open(sio_server_engine(w.server));
+    fake_text(c.session, packet);
+    send_event(w.ns, "two", "room");
+    sio_join_accept(j);
+    assert_true(w.recovered);
+    assert_non_null(strstr(plain(w.ns, receive(&c)), "|2[\"one\"]|2[\"two\"]"));
+
+    /* If that is too much, the client starts anew. */
+    fake_close(c.session, EIO_CLOSE_TRANSPORT_CLOSE);
+    snprintf(packet, sizeof(packet), "0{\"pid\":\"%s\",\"offset\":\"%s\"}", c.pid,
+             c.offset);
+    c.session = fake_open(sio_server_engine(w.server));
+    fake_text(c.session, packet);
+    for (unsigned i = 0; i < 6; i++)
+        send_event(w.ns, "more", "room");
+    sio_join_accept(j);
+    assert_false(w.recovered);
+    assert_false(sio_socket_in(w.last, SIO_STR("room")));
+    assert_null(strstr(fake_sent(c.session), c.pid));
+    world_close(&w);
+}
+
+static void a_child_namespace_waits_for_its_clients(void **state)
+{
+    struct client c = {0};
+    struct sio_namespace *parent;
+    char packet[256];
+    struct world w;
+
+    (void)state;
+    world_open(&w, (struct sio_server_options){0});
+    parent = sio_server_pattern(w.server, "^/child$", &ops, &w);
+    sio_namespace_set_children(parent, 0, true);
+    join(&w, &c, "0/child,", NULL);
+    send_event(parent, "first", NULL);
+    receive(&c);
+    fake_close(c.session, EIO_CLOSE_TRANSPORT_CLOSE);
+    net_loop_run_once(w.loop, 0);
+    assert_int_equal(sio_namespace_n_children(parent), 1);
+    snprintf(packet, sizeof(packet), "0/child,{\"pid\":\"%s\",\"offset\":\"%s\"}",
+             c.pid, c.offset);
+    join(&w, &c, packet, NULL);
+    assert_true(w.recovered);
+    w.server->recovery.options.max_away_ms = 1;
+    fake_close(c.session, EIO_CLOSE_TRANSPORT_CLOSE);
+    for (unsigned i = 0; i < 1000 && sio_namespace_n_children(parent) > 0; i++)
+        net_loop_run_once(w.loop, 1000);
+    assert_int_equal(sio_namespace_n_children(parent), 0);
+    world_close(&w);
+}
+
 static void is_off_unless_asked_for(void **state)
 {
     struct sio_server_options opts = {0};
@@ -674,6 +760,7 @@ static void live(struct world *w)
         return;
     sio_socket_join(w->last, SIO_STR("room"));
     sio_socket_set_data(w->last, &destroyed, count_up);
+    sio_socket_set_attributes(w->last, SIO_STR("1"));
     send_event(w->ns, "first", "room");
     alloc_fail_pause();
     sent = receive(&c);
@@ -738,6 +825,8 @@ int main(void)
         cmocka_unit_test(what_no_one_can_miss_is_not_kept),
         cmocka_unit_test(an_event_that_met_a_full_queue_was_missed),
         cmocka_unit_test(the_namespace_is_asked_again),
+        cmocka_unit_test(middleware_may_take_its_time),
+        cmocka_unit_test(a_child_namespace_waits_for_its_clients),
         cmocka_unit_test(is_off_unless_asked_for),
         cmocka_unit_test(lives_on_without_memory),
     };
