@@ -243,6 +243,7 @@ export class RawWs {
     this.frames = [];
     this.waiters = [];
     this.ended = false;
+    this.mayPack = false; // permessage-deflate was agreed
   }
 
   /** Opens with the handshake; extra is sent in the same write. */
@@ -294,7 +295,8 @@ export class RawWs {
   cutFrame() {
     const b = this.input;
     if (b.length < 2) return false;
-    assert.equal(b[0] & 0x70, 0, 'a reserved bit is set');
+    const packed = this.mayPack && (b[0] & 0x40) !== 0;
+    assert.equal(b[0] & (packed ? 0x30 : 0x70), 0, 'a reserved bit is set');
     assert.equal(b[0] & 0x80, 0x80, 'a fragment');
     assert.equal(b[1] & 0x80, 0, 'a masked frame from a server');
     let length = b[1] & 0x7f;
@@ -311,7 +313,7 @@ export class RawWs {
       at = 10;
     }
     if (b.length < at + length) return false;
-    this.frames.push({ opcode: b[0] & 15, payload: Buffer.from(b.subarray(at, at + length)) });
+    this.frames.push({ opcode: b[0] & 15, packed, payload: Buffer.from(b.subarray(at, at + length)) });
     this.input = b.subarray(at + length);
     this.wake();
     return true;
