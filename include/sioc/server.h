@@ -418,6 +418,94 @@ SIOC_API int sio_namespace_each_of(struct sio_namespace *ns,
 /* How many sockets are in the room. */
 SIOC_API size_t sio_namespace_room_size(struct sio_namespace *ns, struct sio_str room);
 
+/*
+ * Answers that were collected, borrowed by the callback that gets them.
+ */
+struct sio_answers;
+SIOC_API size_t sio_answers_n(const struct sio_answers *a);
+/* Whose: a socket's id; of sio_namespace_side_emit, a server's name. */
+SIOC_API struct sio_str sio_answers_id(const struct sio_answers *a, size_t i);
+/* SIO_OK; SIO_ERR_TIMEOUT; SIO_ERR_CLOSED: left; else why it could not be asked. */
+SIOC_API int sio_answers_status(const struct sio_answers *a, size_t i);
+/* The answer; NULL unless SIO_OK. */
+SIOC_API struct sio_event *sio_answers_event(const struct sio_answers *a, size_t i);
+/*
+ * Exactly once.  status SIO_OK: all have answered; SIO_ERR_TIMEOUT: some had not when
+ * the time was over; SIO_ERR_CLOSED: all answered but those that left meanwhile; else
+ * the error of somebody who could not be asked.  answers holds what there is.
+ */
+typedef void (*sio_answers_cb)(int status, const struct sio_answers *answers,
+                               void *user);
+/*
+ * Asks everybody whom sio_namespace_emit would reach, with one encoding, and collects
+ * the answers.  timeout_ms 0: until all have answered or left.  Unless this returns an
+ * error (SIO_ERR_NOMEM, what went wrong when m was built), cb is called exactly once;
+ * where nobody is asked, before this returns.
+ */
+SIOC_API int sio_namespace_emit_ack(struct sio_namespace *ns,
+                                    const struct sio_target *target,
+                                    struct sio_message *m, uint32_t timeout_ms,
+                                    sio_answers_cb cb, void *user);
+
+/*
+ * What follows acts on sockets of all servers, where there is an adapter.
+ */
+
+/* A socket as others see it. */
+struct sio_fetched {
+    struct sio_str id;
+    struct sio_str nsp;
+    const struct sio_str *rooms; /* its own id first */
+    size_t n_rooms;
+    /*
+     * JSON object: headers (without cookie and authorization), query, address, secure,
+     * xdomain, issued (ms since 1970), time, url.
+     */
+    struct sio_str handshake;
+    struct sio_str attributes; /* JSON; ptr NULL: none */
+    struct sio_socket *socket; /* NULL: it is another server's */
+};
+/*
+ * Exactly once; all is borrowed.  status SIO_OK; SIO_ERR_TIMEOUT: a server has not
+ * answered; SIO_ERR_NOMEM: some are missing.
+ */
+typedef void (*sio_fetch_cb)(int status, const struct sio_fetched *list, size_t n,
+                             void *user);
+/*
+ * Lists whom target names.  Unless this returns an error (SIO_ERR_NOMEM), cb is called
+ * exactly once, without an adapter before this returns.
+ */
+SIOC_API int sio_namespace_fetch(struct sio_namespace *ns,
+                                 const struct sio_target *target, sio_fetch_cb cb,
+                                 void *user);
+
+/*
+ * Lets all whom target names enter, or leave, rooms; disconnects them, as
+ * sio_socket_disconnect.  SIO_OK, SIO_ERR_NOMEM (some have not), or an error of the
+ * adapter.
+ */
+SIOC_API int sio_namespace_join_all(struct sio_namespace *ns,
+                                    const struct sio_target *target,
+                                    const struct sio_str *rooms, size_t n);
+SIOC_API int sio_namespace_leave_all(struct sio_namespace *ns,
+                                     const struct sio_target *target,
+                                     const struct sio_str *rooms, size_t n);
+SIOC_API int sio_namespace_disconnect_all(struct sio_namespace *ns,
+                                          const struct sio_target *target, bool close);
+
+/*
+ * Sends an event to the other servers, not to their clients.  cb (NULL: no answers are
+ * wanted) gets one answer of each, as in sio_namespace_emit_ack; alone, none, before
+ * this returns.  timeout_ms 0: 5000.
+ */
+SIOC_API int sio_namespace_side_emit(struct sio_namespace *ns, struct sio_message *m,
+                                     uint32_t timeout_ms, sio_answers_cb cb,
+                                     void *user);
+/* Called for what another server sends so; may answer it.  NULL: nobody listens. */
+typedef void (*sio_side_cb)(struct sio_namespace *ns, struct sio_event *e, void *user);
+SIOC_API void sio_namespace_on_side_emit(struct sio_namespace *ns, sio_side_cb cb,
+                                         void *user);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,12 +4,9 @@
 
 #include "base/mem.h"
 
-struct waiting {
-    struct list link;
-    struct sio_acks *acks;
-    uint64_t id;
-    sio_ack_cb cb;
-    void *user;
+/* One that this file made. */
+struct timed {
+    struct sio_waiting waiting;
     struct net_timer timer;
 };
 
@@ -25,16 +22,25 @@ uint64_t sio_acks_reserve(struct sio_acks *acks)
     return acks->next_id++;
 }
 
-static void forget(struct waiting *w)
+void sio_acks_take(struct sio_waiting *w)
 {
-    net_timer_stop(&w->timer);
     list_remove(&w->link);
     w->acks->n--;
-    mem_free(w);
+}
+
+static void forget(struct sio_waiting *w)
+{
+    sio_acks_take(w);
+    if (w->timed) {
+        struct timed *t = container_of(w, struct timed, waiting);
+
+        net_timer_stop(&t->timer);
+        mem_free(t);
+    }
 }
 
 /* What waited is gone before its callback runs, which may end the socket. */
-static void tell(struct waiting *w, int status, struct sio_event *e)
+static void tell(struct sio_waiting *w, int status, struct sio_event *e)
 {
     sio_ack_cb cb = w->cb;
     void *user = w->user;
@@ -49,44 +55,52 @@ static void on_timeout(struct net_timer *timer, void *user)
     tell(user, SIO_ERR_TIMEOUT, NULL);
 }
 
+int sio_acks_put(struct sio_acks *acks, struct sio_waiting *w, uint64_t id)
+{
+    if (acks->n >= SIO_ACKS_MAX)
+        return SIO_ERR_FULL;
+    w->acks = acks;
+    w->id = id;
+    acks->next_id = id + 1;
+    acks->n++;
+    list_append(&acks->waiting, &w->link);
+    return SIO_OK;
+}
+
 int sio_acks_add(struct sio_acks *acks, struct net_loop *loop, uint32_t timeout_ms,
                  sio_ack_cb cb, void *user, uint64_t *id)
 {
-    struct waiting *w;
+    struct timed *t;
+    int rv = SIO_OK;
 
     if (acks->n >= SIO_ACKS_MAX)
         return SIO_ERR_FULL;
-    w = mem_new(struct waiting);
-    if (!w)
+    t = mem_new(struct timed);
+    if (!t)
         return SIO_ERR_NOMEM;
-    w->acks = acks;
-    w->cb = cb;
-    w->user = user;
-    net_timer_init(&w->timer, loop, on_timeout, w);
-    if (timeout_ms > 0) {
-        int rv = net_timer_start(&w->timer, timeout_ms);
-
-        if (rv < 0) {
-            mem_free(w);
-            return rv;
-        }
+    t->waiting.timed = true;
+    t->waiting.cb = cb;
+    t->waiting.user = user;
+    net_timer_init(&t->timer, loop, on_timeout, &t->waiting);
+    if (timeout_ms > 0)
+        rv = net_timer_start(&t->timer, timeout_ms);
+    if (rv < 0) {
+        mem_free(t);
+        return rv;
     }
-    w->id = acks->next_id++;
-    acks->n++;
-    list_append(&acks->waiting, &w->link);
-    *id = w->id;
-    return SIO_OK;
+    *id = acks->next_id;
+    return sio_acks_put(acks, &t->waiting, *id);
 }
 
 /*
  * Answers mostly come in the order of the questions, so the first one is nearly
  * always it.
  */
-static struct waiting *find(struct sio_acks *acks, uint64_t id)
+static struct sio_waiting *find(struct sio_acks *acks, uint64_t id)
 {
-    struct waiting *w;
+    struct sio_waiting *w;
 
-    list_for_each (w, struct waiting, link, &acks->waiting) {
+    list_for_each (w, struct sio_waiting, link, &acks->waiting) {
         if (w->id == id)
             return w;
         if (w->id > id)
@@ -97,7 +111,7 @@ static struct waiting *find(struct sio_acks *acks, uint64_t id)
 
 void sio_acks_drop(struct sio_acks *acks, uint64_t id)
 {
-    struct waiting *w = find(acks, id);
+    struct sio_waiting *w = find(acks, id);
 
     if (w)
         forget(w);
@@ -105,7 +119,7 @@ void sio_acks_drop(struct sio_acks *acks, uint64_t id)
 
 bool sio_acks_answer(struct sio_acks *acks, uint64_t id, struct sio_event *e)
 {
-    struct waiting *w = find(acks, id);
+    struct sio_waiting *w = find(acks, id);
 
     if (!w)
         return false;
@@ -115,7 +129,7 @@ bool sio_acks_answer(struct sio_acks *acks, uint64_t id, struct sio_event *e)
 
 void sio_acks_fail(struct sio_acks *acks, uint64_t id, int status)
 {
-    struct waiting *w = find(acks, id);
+    struct sio_waiting *w = find(acks, id);
 
     if (w)
         tell(w, status, NULL);
@@ -128,5 +142,5 @@ void sio_acks_end(struct sio_acks *acks)
     list_init(&now);
     list_splice(&now, &acks->waiting);
     while (!list_empty(&now))
-        tell(container_of(now.next, struct waiting, link), SIO_ERR_CLOSED, NULL);
+        tell(container_of(now.next, struct sio_waiting, link), SIO_ERR_CLOSED, NULL);
 }

@@ -19,6 +19,16 @@ struct sio_acks {
     uint32_t n;
 };
 
+/* One answer that is awaited, in memory of whoever waits. */
+struct sio_waiting {
+    struct list link;
+    struct sio_acks *acks;
+    uint64_t id;
+    sio_ack_cb cb;
+    void *user;
+    bool timed; /* sio_acks_add's, which frees it */
+};
+
 void sio_acks_init(struct sio_acks *acks);
 
 /*
@@ -27,6 +37,15 @@ void sio_acks_init(struct sio_acks *acks);
  */
 int sio_acks_add(struct sio_acks *acks, struct net_loop *loop, uint32_t timeout_ms,
                  sio_ack_cb cb, void *user, uint64_t *id);
+
+/*
+ * Waits with *w, whose cb and user are set, for the answer to an id that the caller
+ * chose, next_id or higher.  SIO_OK, SIO_ERR_FULL.
+ */
+int sio_acks_put(struct sio_acks *acks, struct sio_waiting *w, uint64_t id);
+
+/* *w waits no more, without a call. */
+void sio_acks_take(struct sio_waiting *w);
 
 /* An id for an answer that is awaited elsewhere. */
 uint64_t sio_acks_reserve(struct sio_acks *acks);

@@ -1,8 +1,13 @@
 /*
- * socketio/adapter.h - who is in which room, and how a broadcast gets there
+ * socketio/adapter.h - who is in which room, and how calls reach other servers
  *
- * A namespace has one.  The memory adapter knows this server's sockets; another one
- * may also tell other servers.
+ * A namespace has one.  The memory adapter (rooms.h) knows this server's sockets; one
+ * that connects servers begins with it, takes over its functions, and adds those that
+ * reach the others (sio_server_options.adapter makes it).
+ *
+ * What such an adapter receives from another server it gives to the namespace as a
+ * call whose target is local: sio_namespace_emit, _emit_ack, _fetch, _join_all,
+ * _leave_all, _disconnect_all; and a side emit to sio_namespace_side_receive.
  */
 #ifndef SOCKETIO_ADAPTER_H
 #define SOCKETIO_ADAPTER_H
@@ -12,6 +17,7 @@
 #include "base/list.h"
 
 struct sio_adapter;
+struct sio_fetch;
 
 /* Sockets that a target names; they live at least to the end of the turn. */
 struct sio_socket_list {
@@ -21,6 +27,7 @@ struct sio_socket_list {
 };
 
 struct sio_adapter_ops {
+    /* What it still owes to collections (below) it ends first. */
     void (*free)(struct sio_adapter *a);
 
     /* SIO_OK, also for a socket that is in the room already; SIO_ERR_NOMEM. */
@@ -30,17 +37,52 @@ struct sio_adapter_ops {
     bool (*in)(struct sio_adapter *a, const struct sio_socket *s, struct sio_str room);
     size_t (*room_size)(struct sio_adapter *a, struct sio_str room);
 
-    /* Calls no handler.  Returns the number of sockets reached, or an error. */
+    /*
+     * Also to other servers, unless the target is local.  Calls no handler.  Returns
+     * the number of sockets reached here, or an error.
+     */
     int (*broadcast)(struct sio_adapter *a, const struct sio_target *target,
                      struct sio_message *m);
 
-    /* Appends to out, whose items the caller frees.  SIO_OK or SIO_ERR_NOMEM. */
+    /*
+     * Appends this server's to out, whose items the caller frees.  SIO_OK or
+     * SIO_ERR_NOMEM.
+     */
     int (*sockets)(struct sio_adapter *a, const struct sio_target *target,
                    struct sio_socket_list *out);
 
     /* Appends the names of the rooms of s, which live as long as it is in them. */
     int (*rooms)(struct sio_adapter *a, const struct sio_socket *s, struct sio_str *out,
                  size_t max);
+
+    /*
+     * The rest is NULL where this server is alone.  It concerns the other servers only:
+     * what is to be done here the namespace does itself.  A local target does not come
+     * here.  All arguments are borrowed.  SIO_OK: on its way; an error: no other server
+     * was told, and nothing is owed.
+     */
+    int (*remote_join)(struct sio_adapter *a, const struct sio_target *target,
+                       const struct sio_str *rooms, size_t n);
+    int (*remote_leave)(struct sio_adapter *a, const struct sio_target *target,
+                        const struct sio_str *rooms, size_t n);
+    int (*remote_disconnect)(struct sio_adapter *a, const struct sio_target *target,
+                             bool close);
+
+    /*
+     * These collect what the others answer.  Before it returns SIO_OK the adapter takes
+     * a part in the collection (sio_answers_begin, sio_fetch_begin: one, or one for
+     * each server).  Into that it adds what comes, and ends each part exactly once,
+     * also when a server goes or never answers, before or after this returns.  The
+     * collection tells its result when all parts have ended or its time is over; what
+     * is added later is dropped, and the parts are still to be ended.
+     */
+    int (*remote_ask)(struct sio_adapter *a, const struct sio_target *target,
+                      struct sio_message *m, struct sio_answers *answers);
+    int (*remote_fetch)(struct sio_adapter *a, const struct sio_target *target,
+                        struct sio_fetch *fetch);
+    /* answers NULL: none are wanted. */
+    int (*remote_side_emit)(struct sio_adapter *a, struct sio_message *m,
+                            struct sio_answers *answers);
 };
 
 struct sio_adapter {
@@ -48,7 +90,23 @@ struct sio_adapter {
     struct sio_namespace *ns;
 };
 
-/* The memory adapter.  NULL: out of memory. */
-struct sio_adapter *sio_rooms_new(struct sio_namespace *ns);
+/* Collections, for adapters. */
+
+void sio_answers_begin(struct sio_answers *answers);
+/*
+ * The answer of one socket, or of one server: all is copied.  e NULL unless status is
+ * SIO_OK.  SIO_OK or SIO_ERR_NOMEM: the collection's status says so.
+ */
+int sio_answers_add(struct sio_answers *answers, struct sio_str id, int status,
+                    const struct sio_event *e);
+/* status: SIO_OK, or why the part is not whole. */
+void sio_answers_end(struct sio_answers *answers, int status);
+
+void sio_fetch_begin(struct sio_fetch *fetch);
+int sio_fetch_add(struct sio_fetch *fetch, const struct sio_fetched *socket);
+void sio_fetch_end(struct sio_fetch *fetch, int status);
+
+/* An event of another server has come; e may want an answer.  Calls the handler. */
+void sio_namespace_side_receive(struct sio_namespace *ns, struct sio_event *e);
 
 #endif

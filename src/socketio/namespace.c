@@ -8,6 +8,7 @@
 #include "socketio/parent.h"
 #include "socketio/readback.h"
 #include "socketio/recovery.h"
+#include "socketio/rooms.h"
 #include "socketio/server.h"
 #include "socketio/socket.h"
 

@@ -19,10 +19,12 @@ struct sio_namespace {
     struct sio_server *server;
     const struct sio_namespace_ops *ops;
     void *user;
-    struct map sockets;      /* joined ones, by id */
-    struct sio_hooks *hooks; /* or NULL */
-    unsigned n_out;          /* listeners to what goes out, its sockets' included */
-    struct sio_adapter *adapter;
+    struct map sockets;          /* joined ones, by id */
+    struct sio_hooks *hooks;     /* or NULL */
+    unsigned n_out;              /* listeners to what goes out, its sockets' included */
+    struct sio_adapter *adapter; /* NULL: a parent */
+    sio_side_cb on_side;
+    void *side_user;
     struct sio_recovery *recovery; /* NULL: off */
 
     struct sio_namespace *parent; /* of a child, else NULL */

@@ -1,8 +1,7 @@
 #include <config.h>
 
-#include "socketio/adapter.h"
+#include "socketio/rooms.h"
 
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "socketio/client_conn.h"
@@ -10,12 +9,6 @@
 #include "socketio/namespace.h"
 #include "socketio/server.h"
 #include "socketio/socket.h"
-
-struct rooms {
-    struct sio_adapter base;
-    struct map rooms;
-    uint64_t stamp; /* of the last walk; sockets and rooms that it saw carry it */
-};
 
 struct room {
     struct map_node node;
@@ -33,19 +26,19 @@ struct member {
     struct sio_socket *socket;
 };
 
-static struct rooms *rooms_of(struct sio_adapter *a)
+static struct sio_rooms *rooms_of(struct sio_adapter *a)
 {
-    return container_of(a, struct rooms, base);
+    return container_of(a, struct sio_rooms, base);
 }
 
-static struct room *find_room(const struct rooms *r, struct sio_str name)
+static struct room *find_room(const struct sio_rooms *r, struct sio_str name)
 {
     struct map_node *node = map_find(&r->rooms, name);
 
     return node ? container_of(node, struct room, node) : NULL;
 }
 
-static struct room *room_new(struct rooms *r, struct sio_str name)
+static struct room *room_new(struct sio_rooms *r, struct sio_str name)
 {
     struct room *room = mem_alloc(sizeof(*room) + name.len + 1);
 
@@ -61,7 +54,7 @@ static struct room *room_new(struct rooms *r, struct sio_str name)
     return room;
 }
 
-static void room_free_if_empty(struct rooms *r, struct room *room)
+static void room_free_if_empty(struct sio_rooms *r, struct room *room)
 {
     if (room->n > 0)
         return;
@@ -89,7 +82,7 @@ static struct member *find_member(const struct sio_socket *s, const struct room 
     return NULL;
 }
 
-static void member_free(struct rooms *r, struct member *m)
+static void member_free(struct sio_rooms *r, struct member *m)
 {
     list_remove(&m->in_room);
     list_remove(&m->in_socket);
@@ -107,17 +100,9 @@ static bool is_own_room(const struct sio_socket *s, struct sio_str room)
     return str_eq(sio_socket_id(s), room);
 }
 
-static void rooms_free(struct sio_adapter *a)
+int sio_rooms_join(struct sio_adapter *a, struct sio_socket *s, struct sio_str name)
 {
-    struct rooms *r = rooms_of(a);
-
-    map_fini(&r->rooms);
-    mem_free(r);
-}
-
-static int rooms_join(struct sio_adapter *a, struct sio_socket *s, struct sio_str name)
-{
-    struct rooms *r = rooms_of(a);
+    struct sio_rooms *r = rooms_of(a);
     struct room *room;
     struct member *m;
 
@@ -143,10 +128,9 @@ static int rooms_join(struct sio_adapter *a, struct sio_socket *s, struct sio_st
     return SIO_OK;
 }
 
-static void rooms_leave(struct sio_adapter *a, struct sio_socket *s,
-                        struct sio_str name)
+void sio_rooms_leave(struct sio_adapter *a, struct sio_socket *s, struct sio_str name)
 {
-    struct rooms *r = rooms_of(a);
+    struct sio_rooms *r = rooms_of(a);
     struct room *room = find_room(r, name);
     struct member *m = room ? find_member(s, room) : NULL;
 
@@ -154,14 +138,14 @@ static void rooms_leave(struct sio_adapter *a, struct sio_socket *s,
         member_free(r, m);
 }
 
-static void rooms_leave_all(struct sio_adapter *a, struct sio_socket *s)
+void sio_rooms_leave_all(struct sio_adapter *a, struct sio_socket *s)
 {
     while (!list_empty(&s->rooms))
         member_free(rooms_of(a), container_of(s->rooms.next, struct member, in_socket));
 }
 
-static bool rooms_in(struct sio_adapter *a, const struct sio_socket *s,
-                     struct sio_str name)
+bool sio_rooms_in(struct sio_adapter *a, const struct sio_socket *s,
+                  struct sio_str name)
 {
     struct room *room;
 
@@ -171,8 +155,8 @@ static bool rooms_in(struct sio_adapter *a, const struct sio_socket *s,
     return room && find_member(s, room);
 }
 
-static int rooms_of_socket(struct sio_adapter *a, const struct sio_socket *s,
-                           struct sio_str *out, size_t max)
+int sio_rooms_of_socket(struct sio_adapter *a, const struct sio_socket *s,
+                        struct sio_str *out, size_t max)
 {
     struct member *m;
     size_t n = 0;
@@ -186,7 +170,7 @@ static int rooms_of_socket(struct sio_adapter *a, const struct sio_socket *s,
     return (int)n;
 }
 
-static size_t rooms_size(struct sio_adapter *a, struct sio_str name)
+size_t sio_rooms_size(struct sio_adapter *a, struct sio_str name)
 {
     struct room *room = find_room(rooms_of(a), name);
     size_t own = sio_namespace_find(a->ns, name) ? 1 : 0;
@@ -196,7 +180,7 @@ static size_t rooms_size(struct sio_adapter *a, struct sio_str name)
 
 /* One walk over whom a target names.  fn returning less than 0 ends it. */
 struct walk {
-    struct rooms *rooms;
+    struct sio_rooms *rooms;
     uint64_t stamp;
     bool skips_rooms; /* some room's members are left out */
     int (*fn)(struct walk *w, struct sio_socket *s);
@@ -316,8 +300,8 @@ static int send_to(struct walk *w, struct sio_socket *s)
     return SIO_OK;
 }
 
-static int rooms_broadcast(struct sio_adapter *a, const struct sio_target *target,
-                           struct sio_message *m)
+int sio_rooms_broadcast(struct sio_adapter *a, const struct sio_target *target,
+                        struct sio_message *m)
 {
     struct walk w = {.rooms = rooms_of(a), .fn = send_to, .message = m};
     int rv = walk_run(&w, target);
@@ -344,34 +328,52 @@ static int list_socket(struct walk *w, struct sio_socket *s)
     return SIO_OK;
 }
 
-static int rooms_sockets(struct sio_adapter *a, const struct sio_target *target,
-                         struct sio_socket_list *out)
+int sio_rooms_sockets(struct sio_adapter *a, const struct sio_target *target,
+                      struct sio_socket_list *out)
 {
     struct walk w = {.rooms = rooms_of(a), .fn = list_socket, .list = out};
 
     return walk_run(&w, target);
 }
 
-static const struct sio_adapter_ops rooms_ops = {
+void sio_rooms_init(struct sio_rooms *r, const struct sio_adapter_ops *ops,
+                    struct sio_namespace *ns)
+{
+    r->base.ops = ops;
+    r->base.ns = ns;
+    r->stamp = 0;
+    map_init(&r->rooms);
+}
+
+void sio_rooms_fini(struct sio_rooms *r)
+{
+    map_fini(&r->rooms);
+}
+
+static void rooms_free(struct sio_adapter *a)
+{
+    sio_rooms_fini(rooms_of(a));
+    mem_free(rooms_of(a));
+}
+
+static const struct sio_adapter_ops alone_ops = {
     .free = rooms_free,
-    .join = rooms_join,
-    .leave = rooms_leave,
-    .leave_all = rooms_leave_all,
-    .in = rooms_in,
-    .room_size = rooms_size,
-    .broadcast = rooms_broadcast,
-    .sockets = rooms_sockets,
-    .rooms = rooms_of_socket,
+    .join = sio_rooms_join,
+    .leave = sio_rooms_leave,
+    .leave_all = sio_rooms_leave_all,
+    .in = sio_rooms_in,
+    .room_size = sio_rooms_size,
+    .broadcast = sio_rooms_broadcast,
+    .sockets = sio_rooms_sockets,
+    .rooms = sio_rooms_of_socket,
 };
 
 struct sio_adapter *sio_rooms_new(struct sio_namespace *ns)
 {
-    struct rooms *r = mem_new(struct rooms);
+    struct sio_rooms *r = mem_new(struct sio_rooms);
 
     if (!r)
         return NULL;
-    r->base.ops = &rooms_ops;
-    r->base.ns = ns;
-    map_init(&r->rooms);
+    sio_rooms_init(r, &alone_ops, ns);
     return &r->base;
 }

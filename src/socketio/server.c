@@ -8,6 +8,7 @@
 #include "socketio/client_conn.h"
 #include "socketio/namespace.h"
 #include "socketio/parent.h"
+#include "socketio/request.h"
 
 #define DEFAULT_PATH        "/socket.io/"
 #define DEFAULT_MAX_PAYLOAD 1000000
@@ -67,12 +68,19 @@ static void on_bury(struct net_task *task)
     bury_dying(container_of(task, struct sio_server, bury));
 }
 
+static void server_free(struct sio_server *server)
+{
+    mem_free(server->path);
+    mem_free(server);
+}
+
 /* Everything but the engine. */
 static struct sio_server *server_alloc(struct net_loop *loop,
                                        const struct sio_server_options *opts)
 {
     struct sio_server *server = mem_new(struct sio_server);
     size_t max_payload = opts->engine.max_payload;
+    const char *path;
 
     if (!server)
         return NULL;
@@ -81,6 +89,7 @@ static struct sio_server *server_alloc(struct net_loop *loop,
     server->loop = loop;
     map_init(&server->namespaces);
     list_init(&server->parents);
+    list_init(&server->requests);
     list_init(&server->dying);
     list_init(&server->bury.link);
     server->bury.run = on_bury;
@@ -95,6 +104,12 @@ static struct sio_server *server_alloc(struct net_loop *loop,
     server->make_adapter = opts->adapter;
     server->adapter_user = opts->adapter_user;
     server->hooks = opts->engine;
+    path = opts->engine.path ? opts->engine.path : DEFAULT_PATH;
+    server->path = mem_strndup(path, strlen(path));
+    if (!server->path) {
+        mem_free(server);
+        return NULL;
+    }
     return server;
 }
 
@@ -103,8 +118,6 @@ static struct eio_server_options engine_options(struct sio_server *server,
 {
     struct eio_server_options engine = opts->engine;
 
-    if (!engine.path)
-        engine.path = DEFAULT_PATH;
     if (engine.allow_request)
         engine.allow_request = on_request;
     if (engine.on_headers)
@@ -113,6 +126,7 @@ static struct eio_server_options engine_options(struct sio_server *server,
         engine.on_refused = on_refused;
     engine.on_session = on_session;
     engine.user = server;
+    engine.path = server->path;
     return engine;
 }
 
@@ -131,7 +145,7 @@ static struct sio_server *server_start(struct net_loop *loop, struct http_server
     server->engine = http ? eio_server_attach(loop, http, &engine, diag)
                           : eio_server_new(loop, &engine, diag);
     if (!server->engine) {
-        mem_free(server);
+        server_free(server);
         return NULL;
     }
     if (opts->client_dir && sio_bundle_serve(eio_server_http(server->engine),
@@ -165,6 +179,7 @@ void sio_server_free(struct sio_server *server)
         return;
     eio_server_free(server->engine);
     bury_dying(server);
+    sio_requests_close(&server->requests);
     list_remove(&server->bury.link);
     for (node = map_first(&server->namespaces, &pos); node;
          node = map_next(&server->namespaces, &pos)) {
@@ -173,7 +188,7 @@ void sio_server_free(struct sio_server *server)
     }
     map_fini(&server->namespaces);
     sio_server_free_parents(server);
-    mem_free(server);
+    server_free(server);
 }
 
 int sio_server_listen(struct sio_server *server, const struct eio_listen_options *opts,

@@ -20,6 +20,8 @@ struct sio_server {
     uint32_t connect_timeout_ms;
     uint32_t max_namespaces;
     struct sio_codec codec;
+    struct list requests; /* struct sio_request.link: results that are awaited */
+    char *path;           /* of the engine */
     struct sio_recovery_limits recovery;
     struct sio_adapter *(*make_adapter)(struct sio_namespace *ns, void *user);
     void *adapter_user;

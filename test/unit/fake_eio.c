@@ -13,6 +13,7 @@ struct eio_server {
 };
 
 struct eio_session {
+    const struct eio_server *server;
     const struct eio_session_ops *ops;
     void *user;
     int closed; /* reason, or -1 */
@@ -67,7 +68,8 @@ struct sio_http *eio_server_http(struct eio_server *server)
 void eio_server_free(struct eio_server *server)
 {
     for (struct eio_session *s = sessions; s; s = s->next)
-        end(s, EIO_CLOSE_SHUTDOWN, true);
+        if (s->server == server)
+            end(s, EIO_CLOSE_SHUTDOWN, true);
     free(server);
 }
 
@@ -130,6 +132,7 @@ static struct eio_session *open_session(struct eio_server *engine, int protocol)
 
     if (!s)
         return NULL;
+    s->server = engine;
     s->closed = -1;
     s->protocol = protocol;
     s->next = sessions;
@@ -146,6 +149,44 @@ struct eio_session *fake_open(struct eio_server *engine)
 struct eio_session *fake_open_3(struct eio_server *engine)
 {
     return open_session(engine, 3);
+}
+
+const struct eio_handshake *eio_session_handshake(const struct eio_session *s)
+{
+    static const struct eio_handshake handshake = {
+        .query = SIO_STR_INIT("EIO=4&token=a%20b&token=c"),
+        .address = SIO_STR_INIT("192.0.2.1"),
+        .time_ms = 1700000000123,
+    };
+
+    (void)s;
+    return &handshake;
+}
+
+bool eio_session_field_at(const struct eio_session *s, size_t i, struct sio_str *name,
+                          struct sio_str *value)
+{
+    static const struct sio_str fields[][2] = {
+        {SIO_STR_INIT("Host"), SIO_STR_INIT("hub.example")},
+        {SIO_STR_INIT("Cookie"), SIO_STR_INIT("secret")},
+        {SIO_STR_INIT("X-Two"), SIO_STR_INIT("\"1\"")},
+        {SIO_STR_INIT("x-two"), SIO_STR_INIT("2")},
+        {SIO_STR_INIT("AUTHORIZATION"), SIO_STR_INIT("secret")},
+    };
+
+    (void)s;
+    if (i >= sizeof(fields) / sizeof(fields[0]))
+        return false;
+    *name = fields[i][0];
+    *value = fields[i][1];
+    return true;
+}
+
+struct sio_str eio_session_field(const struct eio_session *s, const char *name)
+{
+    (void)s;
+    (void)name;
+    return (struct sio_str){NULL, 0};
 }
 
 int eio_session_protocol(const struct eio_session *s)

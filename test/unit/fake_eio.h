@@ -9,7 +9,10 @@
 
 #include <sioc/engineio.h>
 
-/* A client connects; the pointer is good until fake_reset. */
+/*
+ * A client connects; the pointer is good until fake_reset.  All have the same handshake:
+ * see eio_session_handshake and eio_session_field_at there.
+ */
 struct eio_session *fake_open(struct eio_server *engine);
 
 /* The same with protocol 3; its sid is "sid-of-twenty-chars-". */
