@@ -141,6 +141,9 @@ class Proxy(Listener):
         self.login = login
         self.says = says  # function(conn): instead of connecting
         self.asked = []   # heads of all requests
+        self.n_bytes = 0  # that went through, both ways
+        self.gate = threading.Event()  # cleared: nobody gets through
+        self.gate.set()
         super().__init__(self._tunnel, port=port)
 
     def _tunnel(self, conn):
@@ -155,6 +158,7 @@ class Proxy(Listener):
             conn.sendall(b"HTTP/1.1 407 Login\r\nProxy-Authenticate: Basic realm=\"x\"\r\n"
                          b"Content-Length: 0\r\n\r\n")
             return
+        self.gate.wait(TIMEOUT)
         with socket.create_connection(self.to) as far:
             self.open.append(far)
             conn.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -162,12 +166,21 @@ class Proxy(Listener):
                 far.sendall(rest)
             self._pump(conn, far)
 
-    @staticmethod
-    def _pump(a, b):
+    def cut(self):
+        """Ends what goes through, and lets nobody through until gate.set()."""
+        self.gate.clear()
+        for s in self.open:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def _pump(self, a, b):
         other = {a: b, b: a}
         while True:
             for s in select.select([a, b], [], [])[0]:
                 data = s.recv(65536)
                 if not data:
                     return
+                self.n_bytes += len(data)
                 other[s].sendall(data)

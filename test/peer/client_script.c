@@ -336,9 +336,10 @@ static void emit_volatile(struct sio_client_socket *s, struct sio_message *m)
     emit(s, m);
 }
 
-static void emit_ack(struct sio_client_socket *s, const char *ms, const char *json)
+static void emit_ack(struct sio_client_socket *s, char *rest)
 {
-    struct sio_message *m = message_of(json);
+    const char *ms = word(&rest);
+    struct sio_message *m = message_of(rest);
 
     check(sio_client_socket_emit_ack(s, m, (uint32_t)strtoul(ms, NULL, 10), on_ack,
                                      NULL));
@@ -374,7 +375,7 @@ static void on_socket_command(struct script *x, const char *verb, char *rest)
     else if (strcmp(verb, "bytes") == 0)
         emit_bytes(s, rest);
     else if (strcmp(verb, "ack") == 0)
-        emit_ack(s, word(&rest), rest);
+        emit_ack(s, rest);
     else
         fatal("unknown command");
 }
