@@ -23,6 +23,7 @@ static int join_part(const struct eio_msg *msg, uint32_t part, struct sio_slice 
         wbuf_add(&w, slices[i].ptr, slices[i].len);
     mem_free(slices);
     joined = wbuf_take(&w);
+    wbuf_fini(&w); /* what was written where taking failed */
     if (!joined)
         return SIO_ERR_NOMEM;
     *out = sio_slice_of(joined);
