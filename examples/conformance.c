@@ -836,7 +836,8 @@ static void usage(FILE *f)
           "  --deflate-alone       the same, each message on its own\n"
           "  --cookie              the sid in a cookie, \"io\"\n"
           "  --client-dir DIR      serve the JavaScript client that is in DIR\n"
-          "  --allow-eio3          clients of Socket.IO 2, too\n"
+          "  --allow-eio3          clients of Socket.IO 2, too; they may poll by "
+          "scripts\n"
           "  --jsonp               polling by scripts, too\n"
           "  --tls-cert FILE --tls-key FILE\n",
           f);
@@ -905,7 +906,9 @@ static void take_option(struct options *o, int opt, const char *name)
         break;
     case OPT_CLIENT_DIR: o->server.client_dir = optarg; break;
     case OPT_COOKIE: engine->cookie = &cookie; break;
-    case OPT_ALLOW_EIO3: engine->allow_eio3 = true; break;
+    case OPT_ALLOW_EIO3:
+        engine->allow_eio3 = true;
+        /* fall through */
     case OPT_JSONP: engine->jsonp = true; break;
     case OPT_TLS_CERT: o->listen.tls_cert_file = optarg; break;
     case OPT_TLS_KEY: o->listen.tls_key_file = optarg; break;

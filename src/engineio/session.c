@@ -471,6 +471,25 @@ static int enqueue(struct eio_session *s, struct eio_msg *msg)
                           &table->stats.n_dropped);
 }
 
+static int enqueue_and_flush(struct eio_session *s, struct eio_msg *msg)
+{
+    int rv = enqueue(s, msg);
+
+    if (rv == SIO_OK && s->transport->ops->writable(s->transport))
+        net_loop_defer(s->table->loop, &s->turn_end);
+    return rv;
+}
+
+void eio_session_queue(struct eio_session *s, struct sio_str packet)
+{
+    struct eio_msg *msg = eio_msg_packet(packet);
+    int rv = msg ? enqueue_and_flush(s, msg) : SIO_ERR_NOMEM;
+
+    eio_msg_unref(msg);
+    if (rv < 0 && rv != SIO_ERR_CLOSED)
+        doom(s, rv);
+}
+
 int eio_session_send(struct eio_session *s, struct eio_msg *msg)
 {
     struct eio_server_stats *stats = &s->table->stats;
@@ -491,9 +510,7 @@ int eio_session_send(struct eio_session *s, struct eio_msg *msg)
             stats->n_dropped++;
             return SIO_OK;
         }
-        rv = enqueue(s, msg);
-        if (rv == SIO_OK && s->transport->ops->writable(s->transport))
-            net_loop_defer(s->table->loop, &s->turn_end);
+        rv = enqueue_and_flush(s, msg);
     }
     if (rv == SIO_ERR_CLOSED)
         return rv;

@@ -116,6 +116,12 @@ void eio_session_discard(struct eio_session *s);
 int eio_session_receive(struct eio_session *s, const struct eio_packet *p,
                         struct sio_buf *buf);
 
+/*
+ * Queues a packet that is no message behind what waits.  If it cannot, the session ends
+ * with this turn.
+ */
+void eio_session_queue(struct eio_session *s, struct sio_str packet);
+
 /* The packet of a text frame, as the session's protocol has it. */
 int eio_session_parse(const struct eio_session *s, struct sio_str text,
                       struct eio_packet *out);

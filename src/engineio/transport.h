@@ -110,8 +110,8 @@ void eio_polling_aborted(struct http_request *r);
 void eio_polling_release(struct eio_transport *t);
 
 /*
- * Ends t after an upgrade: the waiting GET gets a noop.  t is gone.  True if a ping (or
- * pong) was still waiting for a poll: the next transport has to send it.
+ * Ends t after an upgrade: the waiting GET gets a noop.  t is gone.  True if a ping was
+ * still waiting for a poll: the next transport has to send it.
  */
 bool eio_polling_retire(struct eio_transport *t);
 

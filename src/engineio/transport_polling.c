@@ -16,7 +16,7 @@ struct polling {
     struct http_request
         *post;       /* the POST whose body is on its way, or NULL; borrowed */
     uint32_t script; /* JSONP: index of the page's callback, plus 1; 0: no JSONP */
-    bool heartbeat_due;
+    bool ping_due;
 };
 
 /* How this client is answered. */
@@ -190,7 +190,6 @@ static int polling_send(struct eio_transport *t, struct eio_msg *msg)
 
 static const uint8_t separator = EIO_PACKET_SEPARATOR;
 static const uint8_t ping_packet = '0' + EIO_PACKET_PING;
-static const uint8_t pong_packet = '0' + EIO_PACKET_PONG;
 static const uint8_t close_packet = '0' + EIO_PACKET_CLOSE;
 
 /* What stands in front of a packet: a separator, or what protocol 3 says of it. */
@@ -240,7 +239,7 @@ static int add_message(struct reply *reply, struct eio_msg *msg, uint32_t part)
 static void plan_reply(const struct polling *p, struct reply *reply)
 {
     struct eio_session *s = p->base.session;
-    uint32_t room = EIO_PAYLOAD_MAX_PACKETS - p->heartbeat_due;
+    uint32_t room = EIO_PAYLOAD_MAX_PACKETS - p->ping_due;
     struct eio_msg *msg;
     uint32_t part;
     uint32_t it = 0;
@@ -265,8 +264,8 @@ static int fill_reply(const struct polling *p, struct reply *reply)
     uint32_t part;
     uint32_t it = 0;
 
-    if (p->heartbeat_due)
-        add_packet(reply, reply->style.protocol_3 ? &pong_packet : &ping_packet);
+    if (p->ping_due)
+        add_packet(reply, &ping_packet);
     while (left > 0 && (msg = eio_queue_walk(&p->base.session->queue, &it, &part))) {
         reply->only = reply->n_packets == 0 && part == 0 ? msg : NULL;
         reply->no_compress |= msg->no_compress;
@@ -316,7 +315,7 @@ static int answer_poll(struct polling *p, struct reply *reply)
 
     if (rv < 0)
         return rv;
-    p->heartbeat_due = false;
+    p->ping_due = false;
     allow_compression(p, reply);
     rv = reply_styled(take_poll(p), reply->style, reply->binary, reply->slices,
                       reply->n);
@@ -351,7 +350,7 @@ static void polling_flush(struct eio_transport *t)
         return;
     begin_reply(p, &reply, small);
     plan_reply(p, &reply);
-    if (reply.n_queued == 0 && !p->heartbeat_due && !reply.closes)
+    if (reply.n_queued == 0 && !p->ping_due && !reply.closes)
         return;
     if (reply.max_slices > REPLY_SLICES)
         reply.slices = mem_array(reply.max_slices, sizeof(*reply.slices));
@@ -367,9 +366,14 @@ static void polling_flush(struct eio_transport *t)
     }
 }
 
+/* A pong keeps its place among the answers to what came with the ping. */
 static void polling_heartbeat(struct eio_transport *t)
 {
-    polling_of(t)->heartbeat_due = true;
+    if (style_of(polling_of(t)).protocol_3) {
+        eio_session_queue(t->session, SIO_STR("3"));
+        return;
+    }
+    polling_of(t)->ping_due = true;
     polling_flush(t);
 }
 
@@ -447,13 +451,13 @@ void eio_polling_release(struct eio_transport *t)
 
 bool eio_polling_retire(struct eio_transport *t)
 {
-    bool heartbeat_due = polling_of(t)->heartbeat_due;
+    bool ping_due = polling_of(t)->ping_due;
     struct style style = style_of(polling_of(t));
     struct http_request *poll = dissolve(polling_of(t), NULL);
 
     if (poll)
         reply_type(poll, style, EIO_PACKET_NOOP);
-    return heartbeat_due;
+    return ping_due;
 }
 
 static bool is_octet_stream(const struct http_request *r)

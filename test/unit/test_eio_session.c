@@ -372,6 +372,19 @@ static void in_protocol_3_binary_has_a_type(void **state)
     assert_int_equal(fix.n_messages, 1);
 }
 
+static void queued_packets_are_bounded_too(void **state)
+{
+    (void)state;
+    open_session_3(25000, 20000, true);
+    for (int i = 0; i < 100; i++)
+        eio_session_queue(fix.session, SIO_STR("3"));
+    assert_true(eio_session_pending(fix.session) < 1100);
+    assert_int_equal(fix.n_closed, 0);
+    turn();
+    assert_int_equal(fix.n_closed, 1);
+    assert_int_equal(fix.reason, EIO_CLOSE_TRANSPORT_ERROR);
+}
+
 static void what_is_held_goes_out_later_in_order(void **state)
 {
     struct eio_msg *msg;
@@ -557,6 +570,7 @@ int main(void)
         TEST(a_pong_counts_from_its_arrival),
         TEST(in_protocol_3_the_client_pings),
         TEST(in_protocol_3_binary_has_a_type),
+        TEST(queued_packets_are_bounded_too),
         TEST(what_is_held_goes_out_later_in_order),
         TEST(what_is_held_makes_way_for_what_is_large),
         TEST(messages_of_a_turn_are_flushed_once),
