@@ -197,7 +197,7 @@ struct eio_server_options {
      * Clients that are no browsers send no Origin, and pass.
      */
     bool refuse_origins;
-    const struct eio_cookie *cookie; /* NULL: none */
+    const struct eio_cookie *cookie; /* NULL: none; what it says is copied */
     struct eio_deflate_options deflate;
     /*
      * Replies to polls are compressed from so many bytes on, where the client takes

@@ -86,7 +86,7 @@ struct sio_server_options {
 };
 
 /*
- * opts is copied; what it points to (origins, a cookie, the hooks' user) stays the
+ * opts is copied; what it points to (origins, the hooks' user) stays the
  * caller's.  NULL with diag filled.
  */
 SIOC_API struct sio_server *sio_server_new(struct net_loop *loop,

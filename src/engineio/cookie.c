@@ -57,7 +57,8 @@ int eio_cookie_make(const struct eio_cookie *c, char **out, struct sio_diag *dia
     if (rv < 0)
         return rv;
     wbuf_init(&w, UINT32_MAX);
-    wbuf_addf(&w, "; Path=%s", c->path ? c->path : "/");
+    wbuf_addf(&w, "%s=; Path=%s", c->name ? c->name : DEFAULT_NAME,
+              c->path ? c->path : "/");
     if (c->domain)
         wbuf_addf(&w, "; Domain=%s", c->domain);
     if (c->max_age_s > 0)
@@ -73,13 +74,15 @@ int eio_cookie_make(const struct eio_cookie *c, char **out, struct sio_diag *dia
     return *out ? SIO_OK : sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
 }
 
-void eio_cookie_add(struct http_request *r, const char *name, const char *sid,
-                    const char *attributes)
+void eio_cookie_add(struct http_request *r, const char *cookie, const char *sid)
 {
+    size_t at = strcspn(cookie, "=") + 1;
     struct wbuf w;
 
     wbuf_init(&w, UINT32_MAX);
-    wbuf_addf(&w, "%s=%s%s", name ? name : DEFAULT_NAME, sid, attributes);
+    wbuf_add(&w, cookie, at);
+    wbuf_add_cstr(&w, sid);
+    wbuf_add_cstr(&w, cookie + at);
     if (w.error == SIO_OK)
         http_reply_field(r, "Set-Cookie", wbuf_str(&w));
     wbuf_fini(&w);

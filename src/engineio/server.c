@@ -35,7 +35,7 @@ static struct eio_session *new_session(struct eio_server *server, struct eio_req
         return NULL;
     }
     if (server->cookie)
-        eio_cookie_add(q->http, server->opts.cookie->name, s->sid, server->cookie);
+        eio_cookie_add(q->http, server->cookie, s->sid);
     return s;
 }
 

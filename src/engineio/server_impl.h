@@ -18,7 +18,7 @@ struct eio_server {
     struct http_cors cors;
     struct http_handler handler;
     struct sio_http routes; /* that the application adds */
-    char *cookie;           /* what stands behind the sid in Set-Cookie, or NULL */
+    char *cookie;           /* Set-Cookie without the sid, or NULL */
 
     /* Graceful end. */
     bool draining;

@@ -69,6 +69,12 @@ static const struct setting settings[] = {
      offsetof(struct hub_config, redis_url), 0, 0},
     NUMBER("log_level", NULL, "log-level", KIND_LEVEL, log_level, 0, 0),
     NUMBER("allow_eio3", NULL, NULL, KIND_SWITCH, allow_eio3, 0, 0),
+    NUMBER("compression", NULL, NULL, KIND_SWITCH, compression, 0, 0),
+    NUMBER("websocket_compression", NULL, NULL, KIND_SWITCH, websocket_compression, 0,
+           0),
+    TEXT("session_cookie", NULL, NULL, session_cookie),
+    TEXT("origins", NULL, NULL, origins),
+    NUMBER("refuse_origins", NULL, NULL, KIND_SWITCH, refuse_origins, 0, 0),
     NUMBER("max_payload", NULL, NULL, KIND_SIZE, max_payload_bytes, 1000000, 256 * MIB),
     NUMBER("max_queue", NULL, NULL, KIND_SIZE, max_queue_bytes, 65536, 1024 * MIB),
     NUMBER("max_store", NULL, NULL, KIND_SIZE, max_store_bytes, MIB, 65536 * MIB),
@@ -587,6 +593,8 @@ static int check_all(struct hub_config *c, struct sio_diag *diag)
 {
     if (!c->tls_cert != !c->tls_key)
         return sio_diag_set(diag, SIO_ERR_INVAL, "tls_cert and tls_key go together");
+    if (c->refuse_origins && !c->origins)
+        return sio_diag_set(diag, SIO_ERR_INVAL, "refuse_origins needs origins");
     if (c->n_cameras > c->max_cameras)
         return sio_diag_set(diag, SIO_ERR_INVAL,
                             "%zu cameras are configured, but max_cameras is %llu",
@@ -605,6 +613,7 @@ void hub_config_defaults(struct hub_config *c)
     *c = (struct hub_config){
         .port = 8080,
         .log_level = SIO_LOG_INFO,
+        .compression = true,
         .max_payload_bytes = 16 * MIB,
         .max_queue_bytes = 32 * MIB,
         .max_store_bytes = 512 * MIB,

@@ -47,7 +47,12 @@ struct hub_config {
     char *redis_url;
     uint64_t log_level; /* enum sio_log_level */
 
-    bool allow_eio3; /* clients of Socket.IO 2 */
+    bool allow_eio3;            /* clients of Socket.IO 2 */
+    bool compression;           /* of JSON and pages, and of replies to polls */
+    bool websocket_compression; /* permessage-deflate, to who offers it */
+    char *session_cookie;       /* its name, or NULL: none */
+    char *origins;              /* separated by blanks; NULL: any */
+    bool refuse_origins;        /* others are not only kept from reading */
 
     uint64_t max_payload_bytes; /* of a message */
     uint64_t max_queue_bytes;   /* waiting for one viewer */

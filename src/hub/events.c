@@ -529,6 +529,8 @@ static int emit_update(struct hub *hub, struct sio_slice value, uint32_t camera_
     sio_message_text(m, SIO_STR("}"));
     sio_message_end(m);
     sio_message_set_replace_key(m, REPLACE_PICTURE | camera_id);
+    if (!hub->config->websocket_compression) /* it takes a quarter off, and much time */
+        sio_message_set_no_compress(m);
     rv = sio_namespace_emit(hub->ns, &target, m);
     sio_message_free(m);
     return rv;

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "hub/fences.h"
 #include "hub/hub_impl.h"
+#include "hub/origins.h"
 #include "net/tls.h"
 
 #define TICK_MS             1000
@@ -79,8 +80,16 @@ static void on_deadline(struct net_timer *timer, void *user);
 static int make_servers(struct hub *hub, struct sio_diag *diag)
 {
     const struct hub_config *config = hub->config;
+    const struct eio_cookie cookie = {
+        .name = config->session_cookie,
+        .http_only = true,
+        .secure = config->tls_cert != NULL,
+    };
     struct http_server_options http = {
-        .cors = {.enabled = true, .max_age_s = PREFLIGHT_MAX_AGE_S},
+        .cors = {.enabled = true,
+                 .origins = hub->origins,
+                 .max_age_s = PREFLIGHT_MAX_AGE_S},
+        .no_compression = !config->compression,
         .error_body = hub_api_error_body,
     };
     struct sio_server_options sio = {
@@ -92,6 +101,14 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
                 .allow_eio3 = config->allow_eio3,
                 .cors = true,
                 .cors_credentials = true,
+                .origins = hub->origins,
+                .refuse_origins = config->refuse_origins,
+                .trusted_proxies = (uint32_t)config->trusted_proxies,
+                .cookie = config->session_cookie ? &cookie : NULL,
+                .no_poll_compression = !config->compression,
+                .deflate = {.enabled = config->websocket_compression,
+                            .server_no_context_takeover = true,
+                            .client_no_context_takeover = true},
             },
     };
 
@@ -180,6 +197,8 @@ struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
     if (rv == SIO_OK)
         rv = hub_programs_check(hub, diag);
     if (rv == SIO_OK)
+        rv = hub_origins_parse(config->origins, &hub->origins, diag);
+    if (rv == SIO_OK)
         rv = make_servers(hub, diag);
     if (rv == SIO_OK)
         rv = start_listening(hub, diag);
@@ -205,6 +224,7 @@ void hub_free(struct hub *hub)
     hub_programs_fini(hub);
     free_folders(hub);
     hub_www_fini(&hub->www);
+    mem_free((void *)hub->origins);
     mem_free(hub);
 }
 

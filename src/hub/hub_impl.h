@@ -27,6 +27,7 @@ struct hub {
     struct net_loop *loop;
     const struct log *log;
     const struct hub_config *config;
+    const char *const *origins; /* of pages that may use the hub; NULL: any */
     struct http_server *http;
     struct sio_server *sio;
     struct sio_namespace *ns; /* "/" */

@@ -58,6 +58,7 @@ static struct sio_message *frame_message(struct hub *hub,
     sio_message_attachment(m, sio_slice_of(c->frame));
     sio_message_text(m, SIO_STR("}"));
     sio_message_set_replace_key(m, REPLACE_FRAME | (camera ? camera->id : 0));
+    sio_message_set_no_compress(m); /* a JPEG is */
     if (w.error < 0 || sio_message_end(m) < 0) {
         sio_message_free(m);
         m = NULL;

@@ -11,7 +11,9 @@
 
 #include "alloc_fail.h"
 #include "base/list.h"
+#include "base/mem.h"
 #include "hub/config.h"
+#include "hub/origins.h"
 
 static void reads_settings_nucs_and_cameras(void **state)
 {
@@ -23,6 +25,11 @@ static void reads_settings_nucs_and_cameras(void **state)
                                "token = a = b\n"
                                "log_level = debug\n"
                                "allow_eio3 = yes\n"
+                               "compression = no\n"
+                               "websocket_compression = yes\n"
+                               "origins = https://a.example.test http://b\n"
+                               "refuse_origins = yes\n"
+                               "session_cookie = hub\n"
                                "[nuc sede-1]\n"
                                "token = secreto\n"
                                "[camara 192.0.2.7]\n"
@@ -40,6 +47,10 @@ static void reads_settings_nucs_and_cameras(void **state)
     assert_string_equal(c.token, "a = b");
     assert_int_equal(c.log_level, SIO_LOG_DEBUG);
     assert_true(c.allow_eio3);
+    assert_false(c.compression);
+    assert_true(c.websocket_compression && c.refuse_origins);
+    assert_string_equal(c.origins, "https://a.example.test http://b");
+    assert_string_equal(c.session_cookie, "hub");
     assert_int_equal(c.n_nucs, 1);
     assert_string_equal(c.nucs[0].token, "secreto");
     assert_int_equal(c.n_cameras, 2);
@@ -48,6 +59,26 @@ static void reads_settings_nucs_and_cameras(void **state)
     assert_string_equal(c.cameras[1].ip, "patio");
     assert_null(c.cameras[1].nombre);
     hub_config_fini(&c);
+}
+
+static void origins_are_cut_at_blanks(void **state)
+{
+    static const char *const bad[] = {"example.test", "https://", "://a", "https://a/",
+                                      "https://a https://b,https://c"};
+    const char *const *list;
+    struct sio_diag diag;
+
+    (void)state;
+    assert_int_equal(hub_origins_parse(NULL, &list, &diag), SIO_OK);
+    assert_null(list);
+    assert_int_equal(hub_origins_parse(" https://a  http://b:81\t", &list, &diag),
+                     SIO_OK);
+    assert_string_equal(list[0], "https://a");
+    assert_string_equal(list[1], "http://b:81");
+    assert_null(list[2]);
+    mem_free((void *)list);
+    for (size_t i = 0; i < N_ELEMENTS(bad); i++)
+        assert_int_equal(hub_origins_parse(bad[i], &list, &diag), SIO_ERR_INVAL);
 }
 
 static void names_file_and_line_of_an_error(void **state)
@@ -243,6 +274,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_settings_nucs_and_cameras),
+        cmocka_unit_test(origins_are_cut_at_blanks),
         cmocka_unit_test(names_file_and_line_of_an_error),
         cmocka_unit_test(later_places_win),
         cmocka_unit_test(reads_a_dot_env_file_before_the_environment),
