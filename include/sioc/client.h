@@ -234,6 +234,7 @@ SIOC_API size_t sio_client_pending(const struct sio_client *c);
 /* The largest message in bytes that the server says it takes; 0: unknown. */
 SIOC_API size_t sio_client_max_payload(const struct sio_client *c);
 
+/* True while joined. */
 SIOC_API bool sio_client_socket_connected(const struct sio_client_socket *s);
 
 /*

@@ -269,8 +269,10 @@ SIOC_API struct sio_http *eio_server_http(struct eio_server *server);
 SIOC_API void eio_server_shutdown(struct eio_server *server, uint32_t timeout_ms,
                                   void (*cb)(void *user), void *user);
 
+/* Who is told of messages and of the end; ops are borrowed as long as the session. */
 SIOC_API void eio_session_set_ops(struct eio_session *s,
                                   const struct eio_session_ops *ops, void *user);
+/* Borrowed, lives as long as the session. */
 SIOC_API const struct eio_handshake *eio_session_handshake(const struct eio_session *s);
 /* "polling" or "websocket". */
 SIOC_API const char *eio_session_transport(const struct eio_session *s);

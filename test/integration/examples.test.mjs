@@ -9,6 +9,7 @@ import { Server as SocketServer } from "socket.io";
 import { io } from "socket.io-client";
 import { check, equal, freePort, next, runCases, Server, test, waitFor, within }
   from "../lib/nuchub.mjs";
+import { openPage } from "../lib/page.mjs";
 
 const { EXAMPLES, TOP } = process.env;
 const sockets = [];
@@ -81,26 +82,14 @@ test("chat: the page, and the client that is in it", async () => {
   equal(page, readFileSync(join(TOP, "examples/chat.html"), "utf8"));
   equal((await fetch(`${url}nothing`)).status, 404);
 
-  // The script of the page, with just as much of a browser as it asks for.
-  const script = /<script>(.*)<\/script>/s.exec(page)[1];
-  const lines = [];
-  const element = (value) => ({ value, append: (line) => lines.push(line.textContent) });
-  const elements = { nick: element("Ann"), room: element("tea"), log: element(),
-                     text: element("hello"), door: element(), mouth: element() };
-  const document = { createElement: () => ({}), getElementById: (id) => elements[id] };
-  const { WebSocket } = await import("ws");
-  let last;
-  class Browser extends WebSocket {
-    constructor(address) { super(address); last = this; }
-  }
-  new Function("document", "location", "WebSocket", "setTimeout", script)(
-    document, { origin: url.slice(0, -1) }, Browser, () => {});
-  await waitFor(() => lines.includes("here: Ann"), "the list of who is here");
-  elements.mouth.onsubmit({ preventDefault() {} });
-  await waitFor(() => lines.includes("Ann: hello"), "what Ann says");
-  equal(elements.text.value, "");
-  last.close();
-  await waitFor(() => lines.includes("offline"), "the end");
+  const chat = openPage(page, url, { nick: "Ann", room: "tea", text: "hello", log: "",
+                                     door: "", mouth: "" });
+  await waitFor(() => chat.lines.includes("here: Ann"), "the list of who is here");
+  chat.elements.mouth.onsubmit({ preventDefault() {} });
+  await waitFor(() => chat.lines.includes("Ann: hello"), "what Ann says");
+  equal(chat.elements.text.value, "");
+  chat.close();
+  await waitFor(() => chat.lines.includes("offline"), "the end");
   await server.stop();
 });
 

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Checks that every public function is documented: a comment stands directly above its
+# declaration, or above the first one of a group without blank lines; that the reference
+# has them all; and that a name of ours in the guides and manual pages still exists.
+set -u
+top=${srcdir:-.}
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+export LC_ALL=C
+n=0 failed=0
+
+# result FILE-OF-COMPLAINTS NAME
+result() {
+    n=$((n + 1))
+    if [ -s "$1" ]; then
+        echo "not ok $n - $2"
+        sed 's/^/# /' "$1"
+        failed=1
+    else
+        echo "ok $n - $2"
+    fi
+}
+
+awk '
+    FNR == 1 { above = 0 }
+    /^$/ { above = 0 }
+    /\*\/ *$/ && !/SIOC_API/ { above = 1 }
+    /^SIOC_API/ && !above && !/\/\*/ { print FILENAME ":" FNR ": no comment: " $0 }
+' "$top"/include/sioc/*.h >"$work/undocumented"
+result "$work/undocumented" "every public function has a comment"
+
+grep -v '^#' "$top/libsioc.symbols" | sort -u >"$work/symbols"
+"$top/scripts/reference" "$top"/include/sioc/*.h >"$work/reference.md"
+sed -n 's/^<a id="\(.*\)"><\/a>$/\1/p' "$work/reference.md" | sort -u |
+    comm -23 "$work/symbols" - >"$work/missing"
+result "$work/missing" "the reference has every public function"
+
+# What looks like a function of ours, `sio_x_y()` in man pages with \fB or .BR.
+for doc in "$top"/doc/*.md "$top"/README.md "$top"/doc/man/libsioc.3; do
+    sed 's/\\-/-/g; s/\\f.//g' "$doc" |
+        grep -oE '\b(sio|eio|net_loop|net_timer)_[a-z0-9_]+ ?\(' | tr -d ' (' |
+        sort -u | while read -r name; do
+        grep -qx "$name" "$work/symbols" ||
+            grep -qE "(static inline .*[ *]|#define )$name\(" "$top"/include/sioc/*.h ||
+            echo "${doc#"$top"/}: there is no $name()"
+    done
+done >"$work/stale"
+result "$work/stale" "functions that the guides name exist"
+echo "1..$n"
+exit "$failed"
