@@ -67,6 +67,15 @@ if [ -f "$libdir/libsioc.a" ]; then
     $have_cxx && build "a C++ program, static" "$static" '"hello C++"' $cc
 fi
 
+sed -n '/^```c$/,/^```$/p' "$top/README.md" | sed '/^```/d' >"$work/readme.c"
+sed -n '/^\.EX$/,/^\.EE$/p' "$top/doc/man/libsioc.3" |
+    sed '/^\./d; s/\\e/\\/g; s/\\-/-/g' >"$work/manual.c"
+for source in "$work/readme.c" "$work/manual.c"; do
+    # shellcheck disable=SC2086,SC2046
+    ${CC-cc} ${SANITIZE_CFLAGS-} -Wall -Wextra -Wno-unused-parameter -Werror \
+        -o "$work/program" "$source" $(pkg-config --cflags --libs libsioc) >"$work/log" 2>&1
+    ok $? "the program in ${source##*/} compiles"
+done
 for source in $(find "$work/root" -path '*/examples/*.c' | sort); do
     needs=
     case $source in
