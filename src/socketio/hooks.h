@@ -77,7 +77,7 @@ size_t sio_hooks_n(const struct sio_hooks *h, enum sio_chain chain);
 /*
  * Calls a chain of listeners, or of event middleware, in order, those that are there
  * now.  False: the event goes no further, since the socket has ended or a middleware
- * said so.  h may be NULL.
+ * said so.  The chain is not empty.
  */
 bool sio_hooks_run(struct sio_hooks *h, enum sio_chain chain, struct sio_socket *s,
                    struct sio_event *e);

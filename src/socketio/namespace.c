@@ -123,13 +123,18 @@ void sio_namespace_off_any_outgoing(struct sio_namespace *ns, sio_event_cb cb,
     ns->n_out -= (unsigned)sio_hooks_off_any(ns->hooks, SIO_CHAIN_ANY_OUT, cb, user);
 }
 
+static inline bool run_one(struct sio_hooks *h, enum sio_chain chain,
+                           struct sio_socket *s, struct sio_event *e)
+{
+    return !sio_hooks_has(h, chain) || sio_hooks_run(h, chain, s, e);
+}
+
 /* Through a chain of the parent, of the namespace and of the socket. */
 static bool run(struct sio_namespace *ns, enum sio_chain chain, struct sio_socket *s,
                 struct sio_event *e)
 {
-    return (!ns->parent || sio_hooks_run(ns->parent->hooks, chain, s, e)) &&
-           sio_hooks_run(ns->hooks, chain, s, e) &&
-           sio_hooks_run(s->hooks, chain, s, e);
+    return (!ns->parent || run_one(ns->parent->hooks, chain, s, e)) &&
+           run_one(ns->hooks, chain, s, e) && run_one(s->hooks, chain, s, e);
 }
 
 static const struct sio_handler *find_handler(const struct sio_namespace *ns,
