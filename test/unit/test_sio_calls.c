@@ -29,6 +29,12 @@ struct pair {
     struct pair *other;             /* NULL: nobody is there */
     struct sio_answers *unanswered; /* a part that is never ended but by free */
     struct sio_fetch *unfetched;
+    struct asking *asking; /* what the other's sockets are being asked */
+};
+
+struct asking {
+    struct pair *pair; /* NULL: it was freed */
+    struct sio_answers *answers;
 };
 
 struct pairs {
@@ -58,6 +64,10 @@ static void pair_free(struct sio_adapter *a)
 
     if (p->unanswered)
         sio_answers_end(p->unanswered, SIO_ERR_CLOSED);
+    if (p->asking) {
+        sio_answers_end(p->asking->answers, SIO_ERR_CLOSED);
+        p->asking->pair = NULL;
+    }
     if (p->unfetched)
         sio_fetch_end(p->unfetched, SIO_ERR_CLOSED);
     if (p->other)
@@ -109,10 +119,16 @@ static int pair_disconnect(struct sio_adapter *a, const struct sio_target *targe
 
 static void on_asked(int status, const struct sio_answers *answers, void *user)
 {
-    for (size_t i = 0; i < sio_answers_n(answers); i++)
-        sio_answers_add(user, sio_answers_id(answers, i),
+    struct asking *q = user;
+
+    for (size_t i = 0; q->pair && i < sio_answers_n(answers); i++)
+        sio_answers_add(q->answers, sio_answers_id(answers, i),
                         sio_answers_status(answers, i), sio_answers_event(answers, i));
-    sio_answers_end(user, status);
+    if (q->pair) {
+        q->pair->asking = NULL;
+        sio_answers_end(q->answers, status);
+    }
+    mem_free(q);
 }
 
 static int pair_ask(struct sio_adapter *a, const struct sio_target *target,
@@ -120,17 +136,27 @@ static int pair_ask(struct sio_adapter *a, const struct sio_target *target,
 {
     struct pair *p = pair_of(a);
     struct sio_target local = here(target);
+    struct asking *q;
     int rv;
 
-    sio_answers_begin(answers);
     if (p->all->deaf) {
+        sio_answers_begin(answers);
         p->unanswered = answers;
         return SIO_OK;
     }
-    rv = sio_namespace_emit_ack(p->other->rooms.base.ns, &local, m, 0, on_asked,
-                                answers);
-    if (rv < 0)
+    q = mem_new(struct asking);
+    if (!q)
+        return SIO_ERR_NOMEM;
+    sio_answers_begin(answers);
+    p->asking = q;
+    q->pair = p;
+    q->answers = answers;
+    rv = sio_namespace_emit_ack(p->other->rooms.base.ns, &local, m, 0, on_asked, q);
+    if (rv < 0) {
+        p->asking = NULL;
+        mem_free(q);
         sio_answers_end(answers, rv);
+    }
     return SIO_OK;
 }
 
