@@ -13,5 +13,6 @@
 #include <sioc/message.h>
 #include <sioc/parser.h>
 #include <sioc/server.h>
+#include <sioc/simple.h>
 
 #endif
