@@ -1,6 +1,7 @@
 /*
  * What a WebSocket receives in two pieces has the same effect as in one: messages, frames
- * sent, close code.  The first byte chooses the role, the next two where the rest is cut.
+ * sent, close code.  The first byte chooses the role and whether messages may be
+ * compressed, the next two where the rest is cut.
  *
  * The connection is a fake that takes notes; the linker puts it in the real one's place.
  */
@@ -12,6 +13,7 @@
 
 #include "base/list.h"
 #include "http/websocket.h"
+#include "http/ws_deflate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -134,8 +136,11 @@ static void on_close(struct ws *ws, int code, void *user)
 }
 
 static const struct ws_ops ops = {.on_message = on_message, .on_close = on_close};
-static const struct ws_options options = {.max_message = MAX_MESSAGE,
-                                          .max_fragments = 9};
+static const struct ws_deflate_params deflate = {
+    .out_bits = 9, .in_bits = 9, .level = 1};
+static const struct ws_options plain = {.max_message = MAX_MESSAGE, .max_fragments = 9};
+static const struct ws_options deflating = {
+    .max_message = MAX_MESSAGE, .max_fragments = 9, .deflate = &deflate};
 
 /* The bytes are unmasked where they lie: each piece is a copy of its own size. */
 static void feed(struct net_conn *c, const uint8_t *data, size_t len)
@@ -152,16 +157,17 @@ static void feed(struct net_conn *c, const uint8_t *data, size_t len)
     free(copy);
 }
 
-static struct net_conn receive(bool client, const uint8_t *data, size_t size,
+static struct net_conn receive(uint8_t choice, const uint8_t *data, size_t size,
                                size_t cut)
 {
-    struct net_conn c = {.client = client};
+    const struct ws_options *options = choice & 2 ? &deflating : &plain;
+    struct net_conn c = {.client = choice & 1};
     struct ws *ws;
 
-    if (client) {
-        ws = ws_client_new(&c, (struct sio_str){0}, &options, &ops, &c);
+    if (c.client) {
+        ws = ws_client_new(&c, (struct sio_str){0}, options, &ops, &c);
     } else {
-        ws = ws_server_new(&c, (struct sio_str){0}, &options, &ops, &c);
+        ws = ws_server_new(&c, (struct sio_str){0}, options, &ops, &c);
     }
     if (!ws)
         abort();
@@ -179,17 +185,17 @@ static struct net_conn receive(bool client, const uint8_t *data, size_t size,
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct net_conn whole, cut;
-    bool client;
+    uint8_t choice;
     size_t at;
 
     if (size < 3)
         return 0;
-    client = data[0] & 1;
+    choice = data[0];
     at = (size_t)(data[1] << 8 | data[2]) % (size - 2);
     data += 3;
     size -= 3;
-    whole = receive(client, data, size, size);
-    cut = receive(client, data, size, at);
+    whole = receive(choice, data, size, size);
+    cut = receive(choice, data, size, at);
     assert(whole.code == cut.code && whole.n_messages == cut.n_messages);
     assert(whole.hash == cut.hash);
     return 0;

@@ -339,7 +339,7 @@ static void in_protocol_3_the_client_pings(void **state)
     uint64_t before;
 
     (void)state;
-    open_session_3(10, 10, true);
+    open_session_3(100, 100, true);
     assert_int_equal(eio_session_protocol(fix.session), 3);
     before = fix.session->deadline_ns;
     turn();
