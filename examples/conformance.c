@@ -896,19 +896,16 @@ static void take_option(struct options *o, int opt, const char *name)
             optarg ? number(name, optarg, INT32_MAX) : 120000;
         break;
     case OPT_RAW_ENGINE: o->raw = true; break;
-    case OPT_DEFLATE_ALONE:
-        engine->deflate.server_no_context_takeover = true;
-        engine->deflate.client_no_context_takeover = true;
-        /* fall through */
     case OPT_DEFLATE:
+    case OPT_DEFLATE_ALONE:
         engine->deflate.enabled = true;
         engine->deflate.min_bytes = 1; /* for tests: all of them */
+        engine->deflate.server_no_context_takeover = opt == OPT_DEFLATE_ALONE;
+        engine->deflate.client_no_context_takeover = opt == OPT_DEFLATE_ALONE;
         break;
     case OPT_CLIENT_DIR: o->server.client_dir = optarg; break;
     case OPT_COOKIE: engine->cookie = &cookie; break;
-    case OPT_ALLOW_EIO3:
-        engine->allow_eio3 = true;
-        /* fall through */
+    case OPT_ALLOW_EIO3: engine->allow_eio3 = engine->jsonp = true; break;
     case OPT_JSONP: engine->jsonp = true; break;
     case OPT_TLS_CERT: o->listen.tls_cert_file = optarg; break;
     case OPT_TLS_KEY: o->listen.tls_key_file = optarg; break;
