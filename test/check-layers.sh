@@ -73,7 +73,7 @@ check_library zlib 'zlib\.h' src/http/deflate.c
 check_library OpenSSL 'openssl/' src/net/tls.c
 check_library hiredis 'hiredis/' src/store/redis.c
 check_library FFmpeg 'lib(av[a-z]*|sw[a-z]*)/' src/agent/capture_ffmpeg.c \
-    src/agent/jpeg.c
+    src/agent/ffmpeg.h src/agent/feed.c src/agent/jpeg.c src/agent/overlay.c src/agent/video.c
 
 if [ "$failed" = 0 ]; then
     printf '1..1\nok 1 - every include respects the layers\n'

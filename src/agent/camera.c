@@ -263,6 +263,11 @@ bool agent_camera_is_busy(struct agent_camera *c)
     return busy;
 }
 
+const struct agent_source *agent_camera_source(const struct agent_camera *c)
+{
+    return &c->source;
+}
+
 const char *agent_camera_id(const struct agent_camera *c)
 {
     return c->source.id;

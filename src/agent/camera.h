@@ -52,6 +52,9 @@ void agent_camera_set_max_bytes(struct agent_camera *c, size_t max_bytes);
 /* True while a round is wanted, under way, or its result not yet told. */
 bool agent_camera_is_busy(struct agent_camera *c);
 
+/* Borrowed, as long as the camera. */
+const struct agent_source *agent_camera_source(const struct agent_camera *c);
+
 const char *agent_camera_id(const struct agent_camera *c);
 
 /* The user's own data; NULL at first. */

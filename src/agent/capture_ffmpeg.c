@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 #include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
 #include <libavutil/opt.h>
 
+#include "agent/ffmpeg.h"
 #include "agent/redact.h"
 #include "base/buf.h"
 #include "base/list.h"
@@ -16,23 +16,19 @@
 
 #define MAX_HTTP_BYTES (16 * 1024 * 1024)
 #define READ_CHUNK     (32 * 1024)
-#define MAX_PIXELS     (8192 * 8192)
 #define USER_AGENT     "nuchub-agent"
 #define URL_SIZE       4096
-
-/* One attempt; the interrupt callback gets it. */
-struct attempt {
-    const struct agent_capture *c;
-    AVFormatContext *rtsp; /* while there is one */
-    bool redirected;
-    char last_line[160]; /* what FFmpeg said last */
-};
 
 /*
  * FFmpeg's log callback has no argument of ours, so the attempt that a thread is
  * busy with is kept per thread.
  */
-static _Thread_local struct attempt *current;
+static _Thread_local struct agent_attempt *current;
+
+void agent_ffmpeg_enter(struct agent_attempt *a)
+{
+    current = a;
+}
 
 static void on_av_log(void *object, int level, const char *fmt, va_list args)
 {
@@ -105,7 +101,7 @@ static void forget_url(struct sio_buf *url)
 
 /* --- errors ----------------------------------------------------------------------- */
 
-static enum agent_outcome outcome_of(const struct attempt *a, int rv)
+static enum agent_outcome outcome_of(const struct agent_attempt *a, int rv)
 {
     switch (rv) {
     case AVERROR_HTTP_UNAUTHORIZED:
@@ -124,7 +120,8 @@ static enum agent_outcome outcome_of(const struct attempt *a, int rv)
     return agent_capture_over(a->c) ? AGENT_TIMEOUT : AGENT_NO_PICTURE;
 }
 
-static enum agent_outcome fail(const struct attempt *a, int rv, struct sio_diag *why)
+enum agent_outcome agent_ffmpeg_fail(const struct agent_attempt *a, int rv,
+                                     struct sio_diag *why)
 {
     enum agent_outcome outcome = outcome_of(a, rv);
     char text[AV_ERROR_MAX_STRING_SIZE];
@@ -163,12 +160,12 @@ static enum agent_outcome outcome_of_jpeg(int rv, struct sio_diag *why)
 
 static int on_interrupt_http(void *user)
 {
-    const struct attempt *a = user;
+    const struct agent_attempt *a = user;
 
     return agent_capture_over(a->c);
 }
 
-static int http_open(struct attempt *a, AVIOContext **io)
+static int http_open(struct agent_attempt *a, AVIOContext **io)
 {
     AVIOInterruptCB interrupt = {on_interrupt_http, a};
     AVDictionary *opts = NULL;
@@ -251,13 +248,13 @@ static enum agent_outcome http_finish(const struct agent_capture *c, struct wbuf
 static enum agent_outcome http_take(const struct agent_capture *c,
                                     struct sio_buf **jpeg, struct sio_diag *why)
 {
-    struct attempt a = {.c = c};
+    struct agent_attempt a = {.c = c};
     AVIOContext *io = NULL;
     enum agent_outcome outcome;
     struct wbuf w;
     int rv;
 
-    current = &a;
+    agent_ffmpeg_enter(&a);
     wbuf_init(&w, MAX_HTTP_BYTES);
     rv = http_open(&a, &io);
     if (rv >= 0 && http_is_elsewhere(io, &c->target)) {
@@ -267,9 +264,9 @@ static enum agent_outcome http_take(const struct agent_capture *c,
     if (rv >= 0)
         rv = http_read(io, &w);
     avio_closep(&io);
-    outcome = rv < 0 ? fail(&a, rv, why) : http_finish(c, &w, jpeg, why);
+    outcome = rv < 0 ? agent_ffmpeg_fail(&a, rv, why) : http_finish(c, &w, jpeg, why);
     wbuf_fini(&w);
-    current = NULL;
+    agent_ffmpeg_enter(NULL);
     return outcome;
 }
 
@@ -287,7 +284,7 @@ const struct capture_ops agent_capture_http = {
  */
 static int on_interrupt_rtsp(void *user)
 {
-    struct attempt *a = user;
+    struct agent_attempt *a = user;
     const AVFormatContext *f = a->rtsp;
 
     if (f && f->url && !a->redirected) {
@@ -299,7 +296,7 @@ static int on_interrupt_rtsp(void *user)
     return a->redirected || agent_capture_over(a->c);
 }
 
-static int rtsp_open(struct attempt *a)
+int agent_ffmpeg_open_rtsp(struct agent_attempt *a)
 {
     AVFormatContext *f = avformat_alloc_context();
     struct sio_buf *url = make_url("rtsp", &a->c->target);
@@ -328,8 +325,7 @@ free_all:
     return rv;
 }
 
-/* The first stream that we can decode; -1 if there is none. */
-static int rtsp_find_video(const AVFormatContext *f)
+int agent_ffmpeg_find_video(const AVFormatContext *f)
 {
     for (unsigned i = 0; i < f->nb_streams; i++) {
         const AVCodecParameters *par = f->streams[i]->codecpar;
@@ -352,7 +348,7 @@ static int rtsp_open_decoder(const AVStream *st, AVCodecContext **out)
         return AVERROR(ENOMEM);
     dec->thread_count = 1;
     dec->skip_frame = AVDISCARD_NONKEY;
-    dec->max_pixels = MAX_PIXELS;
+    dec->max_pixels = AGENT_MAX_PIXELS;
     rv = avcodec_parameters_to_context(dec, st->codecpar);
     if (rv >= 0)
         rv = avcodec_open2(dec, codec, NULL);
@@ -383,9 +379,9 @@ static int rtsp_decode(AVCodecContext *dec, const AVPacket *pkt, AVFrame *frame)
     return rv == AVERROR(ENOMEM) ? rv : 0;
 }
 
-static int rtsp_read_frame(struct attempt *a, AVFrame *frame)
+static int rtsp_read_frame(struct agent_attempt *a, AVFrame *frame)
 {
-    int video = rtsp_find_video(a->rtsp);
+    int video = agent_ffmpeg_find_video(a->rtsp);
     AVCodecContext *dec = NULL;
     AVPacket *pkt = av_packet_alloc();
     int rv = AVERROR(ENOMEM);
@@ -412,25 +408,25 @@ static int rtsp_read_frame(struct attempt *a, AVFrame *frame)
 static enum agent_outcome rtsp_take(const struct agent_capture *c,
                                     struct sio_buf **jpeg, struct sio_diag *why)
 {
-    struct attempt a = {.c = c};
+    struct agent_attempt a = {.c = c};
     AVFrame *frame = av_frame_alloc();
     enum agent_outcome outcome;
     int rv;
 
-    current = &a;
-    rv = frame ? rtsp_open(&a) : AVERROR(ENOMEM);
+    agent_ffmpeg_enter(&a);
+    rv = frame ? agent_ffmpeg_open_rtsp(&a) : AVERROR(ENOMEM);
     if (rv >= 0)
         rv = rtsp_read_frame(&a, frame);
     avformat_close_input(&a.rtsp);
     if (rv < 0) {
-        outcome = fail(&a, rv, why);
+        outcome = agent_ffmpeg_fail(&a, rv, why);
         av_frame_free(&frame);
     } else {
         /* The session has ended before the encoder's memory is needed. */
         outcome =
             outcome_of_jpeg(agent_jpeg_encode_frame(frame, &c->limits, jpeg), why);
     }
-    current = NULL;
+    agent_ffmpeg_enter(NULL);
     return outcome;
 }
 

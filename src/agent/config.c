@@ -15,6 +15,8 @@
 #define NAME_MAX_BYTES  128
 #define TOKEN_MAX_BYTES 1024
 #define INTERVAL_MIN_MS 200
+#define LIVE_WIDTH_MIN  160
+#define LIVE_WIDTH_MAX  3840
 #define INTERVAL_MAX_MS (24 * 60 * 60 * 1000)
 
 enum key {
@@ -29,6 +31,9 @@ enum key {
     KEY_ON_REQUEST,
     KEY_TRANSPORT,
     KEY_LOG_LEVEL,
+    KEY_LIVE_TEXT,
+    KEY_LIVE_WIDTH,
+    KEY_KEEP_WARM,
     N_KEYS,
 };
 
@@ -47,6 +52,9 @@ static const struct {
     [KEY_ON_REQUEST] = {"NUCHUB_ON_REQUEST", "--on-request"},
     [KEY_TRANSPORT] = {"NUCHUB_TRANSPORT", "--transport"},
     [KEY_LOG_LEVEL] = {"NUCHUB_LOG_LEVEL", "--log-level"},
+    [KEY_LIVE_TEXT] = {"NUCHUB_LIVE_TEXT", "--live-text"},
+    [KEY_LIVE_WIDTH] = {"NUCHUB_LIVE_WIDTH", "--live-width"},
+    [KEY_KEEP_WARM] = {"NUCHUB_KEEP_WARM", "--keep-warm"},
 };
 
 struct value {
@@ -77,6 +85,13 @@ const char *agent_config_usage(void)
            "                     the default), any                   "
            "NUCHUB_ON_REQUEST\n"
            "  --transport WHICH  auto, upgrade, websocket, polling   NUCHUB_TRANSPORT\n"
+           "  --live-text on|off date, time and name in live pictures (off)\n"
+           "                                                         NUCHUB_LIVE_TEXT\n"
+           "  --live-width N     of live pictures, at most (1280)    "
+           "NUCHUB_LIVE_WIDTH\n"
+           "  --keep-warm LIST   cameras whose video is held open, so\n"
+           "                     that a picture comes at once; or all\n"
+           "                                                         NUCHUB_KEEP_WARM\n"
            "  --log-level LEVEL  error, warn, info, debug            NUCHUB_LOG_LEVEL\n"
            "  --env-file FILE    instead of .env in this directory\n"
            "  --check-config     say what is wrong, or that nothing is\n"
@@ -253,8 +268,25 @@ static int parse_seconds(const char *text, uint32_t *ms)
     return *ms >= INTERVAL_MIN_MS && *ms <= INTERVAL_MAX_MS ? SIO_OK : SIO_ERR_PARSE;
 }
 
+static int apply_numbers(struct agent_config *c, const struct reader *r)
+{
+    const char *text = r->values[KEY_INTERVAL].text;
+    uint64_t n;
+
+    if (text && parse_seconds(text, &c->interval_ms) < 0)
+        return wrong(r, KEY_INTERVAL, "is not a number of seconds from 0.2 to 86400");
+    text = r->values[KEY_LIVE_WIDTH].text;
+    if (!text)
+        return SIO_OK;
+    if (str_to_u64(sio_str_from(text), LIVE_WIDTH_MAX, &n) < 0 || n < LIVE_WIDTH_MIN)
+        return wrong(r, KEY_LIVE_WIDTH, "is not a number of pixels from 160 to 3840");
+    c->live_width = (uint32_t)n;
+    return SIO_OK;
+}
+
 static int apply_choices(struct agent_config *c, const struct reader *r)
 {
+    static const char *const switches[] = {"off", "on"};
     static const char *const requests[] = {"private", "listed", "any"};
     static const char *const transports[] = {"auto", "upgrade", "websocket", "polling"};
     static const char *const levels[] = {"error", "warn", "info", "debug"};
@@ -277,10 +309,12 @@ static int apply_choices(struct agent_config *c, const struct reader *r)
             return wrong(r, KEY_LOG_LEVEL, "is none of error, warn, info, debug");
         c->log_level = (enum sio_log_level)i;
     }
-    text = r->values[KEY_INTERVAL].text;
-    if (text && parse_seconds(text, &c->interval_ms) < 0)
-        return wrong(r, KEY_INTERVAL, "is not a number of seconds from 0.2 to 86400");
-    return SIO_OK;
+    if ((text = r->values[KEY_LIVE_TEXT].text)) {
+        if ((i = pick(text, switches, N_ELEMENTS(switches))) < 0)
+            return wrong(r, KEY_LIVE_TEXT, "is none of on, off");
+        c->live_text = i == 1;
+    }
+    return apply_numbers(c, r);
 }
 
 static char *take_text(struct reader *r, enum key key, const char *otherwise)
@@ -368,7 +402,35 @@ static int add_camera(struct agent_config *c, const struct camera_entry *entry,
     return SIO_OK;
 }
 
-static int apply_cameras(struct agent_config *c, const struct reader *r)
+bool agent_config_keeps_warm(const struct agent_config *c, const char *id)
+{
+    struct sio_str rest = sio_str_from(c->keep_warm);
+
+    if (c->keep_warm && strcmp(c->keep_warm, "all") == 0)
+        return true;
+    while (rest.ptr)
+        if (str_eq_cstr(str_trim(str_cut(&rest, ',')), id))
+            return true;
+    return false;
+}
+
+static int check_warm(struct agent_config *c, struct reader *r)
+{
+    struct sio_str rest;
+
+    c->keep_warm = take_text(r, KEY_KEEP_WARM, NULL);
+    if (!c->keep_warm || strcmp(c->keep_warm, "all") == 0)
+        return SIO_OK;
+    for (rest = sio_str_from(c->keep_warm); rest.ptr;) {
+        struct sio_str id = str_trim(str_cut(&rest, ','));
+
+        if (id.len > 0 && !is_listed(c, id))
+            return wrong(r, KEY_KEEP_WARM, "names a camera that is not in CAMARAS_IPS");
+    }
+    return SIO_OK;
+}
+
+static int apply_cameras(struct agent_config *c, struct reader *r)
 {
     const struct value *v = &r->values[KEY_CAMERAS];
     struct sio_str rest = sio_str_from(v->text);
@@ -388,7 +450,7 @@ static int apply_cameras(struct agent_config *c, const struct reader *r)
     if (c->n_cameras == 0)
         return sio_diag_set(r->diag, SIO_ERR_INVAL,
                             "CAMARAS_IPS is not set: no cameras to take pictures of");
-    return SIO_OK;
+    return check_warm(c, r);
 }
 
 static int read_all(struct agent_config *c, struct reader *r, int argc,
@@ -425,7 +487,8 @@ int agent_config_init(struct agent_config *c, int argc, char *const argv[],
     struct reader r = {.env_file = ENV_FILE, .diag = diag};
     int rv;
 
-    *c = (struct agent_config){.interval_ms = 30000, .log_level = SIO_LOG_INFO};
+    *c = (struct agent_config){
+        .interval_ms = 30000, .live_width = 1280, .log_level = SIO_LOG_INFO};
     rv = read_all(c, &r, argc, argv, envp);
     for (size_t i = 0; i < N_KEYS; i++)
         free_secret(r.values[i].text);
@@ -440,6 +503,7 @@ void agent_config_fini(struct agent_config *c)
     mem_free(c->server_url);
     mem_free(c->nuc_id);
     mem_free(c->ca_file);
+    mem_free(c->keep_warm);
     mem_free(c->user);
     free_secret(c->token);
     free_secret(c->password);

@@ -34,6 +34,9 @@ struct agent_config {
     char *password; /* wiped when freed */
     char *ca_file;  /* or NULL */
     uint32_t interval_ms;
+    uint32_t live_width; /* pixels, whatever the hub asks for */
+    bool live_text;      /* date, time and name in live pictures */
+    char *keep_warm;     /* "all", or names with commas; or NULL */
     enum agent_on_request on_request;
     enum sio_client_transports transports;
     enum sio_log_level log_level;
@@ -49,6 +52,9 @@ struct agent_config {
 int agent_config_init(struct agent_config *c, int argc, char *const argv[],
                       char *const envp[], struct sio_diag *diag);
 void agent_config_fini(struct agent_config *c);
+
+/* True for a camera whose video is held open, for pictures that come at once. */
+bool agent_config_keeps_warm(const struct agent_config *c, const char *id);
 
 /* The text of --help. */
 const char *agent_config_usage(void);

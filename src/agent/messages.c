@@ -44,7 +44,9 @@ static struct sio_message *message_of(const char *event, struct wbuf *w)
 }
 
 struct sio_message *agent_message_register(const char *nuc_id, const char *const *ids,
-                                           size_t n_ids, int64_t wall_us)
+                                           size_t n_ids,
+                                           const struct agent_network *network,
+                                           int64_t wall_us)
 {
     struct wbuf w;
 
@@ -55,12 +57,16 @@ struct sio_message *agent_message_register(const char *nuc_id, const char *const
         add_name(&w, i > 0 ? "," : "", ids[i]);
     wbuf_add_byte(&w, ']');
     add_time(&w, wall_us);
-    wbuf_add_byte(&w, '}');
+    wbuf_add_cstr(&w, ",\"capacidades\":[\"stream\"]");
+    add_name(&w, ",\"ip_local\":", network->address);
+    add_name(&w, ",\"red\":", network->network);
+    wbuf_add_cstr(&w, ",\"version\":\"" PACKAGE_VERSION "\"}");
     return message_of("nuc_register", &w);
 }
 
-struct sio_message *agent_message_error(const char *nuc_id, const char *id,
-                                        struct sio_str error, int64_t wall_us)
+struct sio_message *agent_message_error(const char *event, const char *nuc_id,
+                                        const char *id, struct sio_str error,
+                                        int64_t wall_us)
 {
     struct wbuf w;
 
@@ -71,7 +77,7 @@ struct sio_message *agent_message_error(const char *nuc_id, const char *id,
     json_write_string(&w, error);
     add_time(&w, wall_us);
     wbuf_add_byte(&w, '}');
-    return message_of("snapshot_error", &w);
+    return message_of(event, &w);
 }
 
 struct sio_message *agent_message_pong(const char *nuc_id, int64_t wall_us)
@@ -126,6 +132,31 @@ struct sio_message *agent_message_snapshot(const char *nuc_id, const char *id,
     wbuf_fini(&tail);
     wbuf_fini(&head);
     sio_buf_unref(image);
+    return m;
+}
+
+struct sio_message *agent_message_frame(const char *nuc_id, const char *id,
+                                        struct sio_buf *jpeg, int64_t wall_us)
+{
+    struct sio_message *m = sio_message_new("frame");
+    struct wbuf w;
+
+    if (!m)
+        return NULL;
+    wbuf_init(&w, TEXT_MAX_BYTES);
+    add_name(&w, "{\"nuc_id\":", nuc_id);
+    add_name(&w, ",\"ip\":", id);
+    add_time(&w, wall_us);
+    wbuf_add_cstr(&w, ",\"image\":");
+    sio_message_begin(m);
+    sio_message_text(m, wbuf_str(&w));
+    sio_message_attachment(m, sio_slice_of(jpeg));
+    sio_message_text(m, SIO_STR("}"));
+    if (w.error < 0 || sio_message_end(m) < 0) {
+        sio_message_free(m);
+        m = NULL;
+    }
+    wbuf_fini(&w);
     return m;
 }
 

@@ -10,9 +10,20 @@
 
 #include <sioc/message.h>
 
-/* ["nuc_register",{"nuc_id","camaras":[...],"timestamp"}]; ids are camera names. */
+#include "agent/network.h"
+
+/*
+ * ["nuc_register",{"nuc_id","camaras":[...],"timestamp","capacidades":["stream"],
+ * "ip_local","red","version"}]; ids are camera names.  ip_local and red may be "".
+ */
 struct sio_message *agent_message_register(const char *nuc_id, const char *const *ids,
-                                           size_t n_ids, int64_t wall_us);
+                                           size_t n_ids,
+                                           const struct agent_network *network,
+                                           int64_t wall_us);
+
+/* ["frame",{"nuc_id","ip","timestamp","image":<jpeg>}], for live view. */
+struct sio_message *agent_message_frame(const char *nuc_id, const char *id,
+                                        struct sio_buf *jpeg, int64_t wall_us);
 
 /*
  * ["snapshot",{"nuc_id","ip","image","timestamp","estado":"activa"}]; the picture is
@@ -21,9 +32,11 @@ struct sio_message *agent_message_register(const char *nuc_id, const char *const
 struct sio_message *agent_message_snapshot(const char *nuc_id, const char *id,
                                            struct sio_buf *jpeg, int64_t wall_us);
 
-/* ["snapshot_error",{"nuc_id","ip","error","timestamp"}] */
-struct sio_message *agent_message_error(const char *nuc_id, const char *id,
-                                        struct sio_str error, int64_t wall_us);
+/* ["snapshot_error",{"nuc_id","ip","error","timestamp"}]; event "stream_error": of live
+ * view. */
+struct sio_message *agent_message_error(const char *event, const char *nuc_id,
+                                        const char *id, struct sio_str error,
+                                        int64_t wall_us);
 
 /* ["pong",{"nuc_id","timestamp"}] */
 struct sio_message *agent_message_pong(const char *nuc_id, int64_t wall_us);

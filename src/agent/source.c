@@ -28,6 +28,11 @@ static const char *const rtsp_paths[AGENT_PATHS_MAX] = {
     "/Streaming/Channels/102",
 };
 
+bool agent_source_is_small(const char *path)
+{
+    return strcmp(path, rtsp_paths[AGENT_PATHS_MAX - 1]) == 0;
+}
+
 /* The pieces of one URL, as slices of it. */
 struct url {
     enum agent_service service;

@@ -58,6 +58,9 @@ void agent_source_fini(struct agent_source *s);
 /* What attempt i asks; borrowed from s. */
 struct agent_target agent_source_target(const struct agent_source *s, size_t i);
 
+/* True for a path that is known to be the small stream of a camera that has two. */
+bool agent_source_is_small(const char *path);
+
 /* The user that is sent first, or "". */
 const char *agent_source_user(const struct agent_source *s);
 

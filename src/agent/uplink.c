@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "agent/camera.h"
+#include "agent/feed.h"
+#include "agent/live.h"
 #include "agent/messages.h"
 #include "agent/redact.h"
 #include "base/clock.h"
@@ -19,6 +21,8 @@
 #define MAX_GUESTS      8 /* cameras that are not in the list, asked for by the hub */
 #define MAX_WAITING     16
 #define QUEUE_MAX_BYTES (32 * 1024 * 1024)
+#define WARM_WAIT_MS    2000 /* then the picture is taken in the usual way */
+#define LIVE_MAX_BYTES  (2 * 1024 * 1024)
 
 /* What the uplink knows of a camera. */
 struct channel {
@@ -28,6 +32,9 @@ struct channel {
     struct list ready;   /* in uplink->ready while its slot is full */
     struct list waiting; /* struct waiting: acks due with the next result */
     struct net_timer timer;
+    struct agent_feed *warm;    /* its video is held open; or NULL */
+    struct agent_result *fresh; /* of that, while it waits to be sent */
+    struct net_timer warm_timer;
     uint64_t asked_ms; /* of a guest: the one asked longest ago makes room */
     uint8_t n_waiting;
     bool guest;
@@ -44,6 +51,7 @@ struct agent_uplink {
     struct agent_config *config;
     struct sio_client *client;
     struct sio_client_socket *socket;
+    struct agent_live *live;
     struct agent_logins *logins;
     struct sio_buf *auth;
     char *hub; /* the URL as it may be shown */
@@ -125,7 +133,8 @@ static void on_flushed(int status, void *user)
 static void send_error(struct agent_uplink *u, const char *id, struct sio_str text,
                        int64_t wall_us)
 {
-    emit(u, agent_message_error(u->config->nuc_id, id, text, wall_us));
+    emit(u,
+         agent_message_error("snapshot_error", u->config->nuc_id, id, text, wall_us));
 }
 
 static void send_picture(struct channel *ch, struct agent_result *r)
@@ -140,9 +149,27 @@ static void send_picture(struct channel *ch, struct agent_result *r)
         u->sending = false;
 }
 
+static void request(struct channel *ch)
+{
+    if (ch->warm && agent_feed_is_playing(ch->warm)) {
+        agent_feed_want(ch->warm);
+        if (net_timer_start(&ch->warm_timer, WARM_WAIT_MS) == SIO_OK)
+            return;
+    }
+    agent_camera_request(ch->camera);
+}
+
+static struct agent_result *take_result(struct channel *ch)
+{
+    struct agent_result *r = ch->fresh;
+
+    ch->fresh = NULL;
+    return r ? r : agent_camera_take(ch->camera);
+}
+
 static void send_result(struct channel *ch)
 {
-    struct agent_result *r = agent_camera_take(ch->camera);
+    struct agent_result *r = take_result(ch);
     struct sio_buf *error = r ? r->error : NULL;
 
     if (!r)
@@ -150,7 +177,7 @@ static void send_result(struct channel *ch)
     if (r->jpeg && sio_buf_len(r->jpeg) > ch->uplink->max_jpeg) {
         /* The hub that the picture was made for took larger ones. */
         agent_result_free(r);
-        agent_camera_request(ch->camera);
+        request(ch);
         return;
     }
     log_result(ch, r);
@@ -188,6 +215,68 @@ static void on_result(struct agent_camera *camera, void *user)
     pump(u);
 }
 
+/* --- cameras that are kept warm -------------------------------------------------------- */
+
+static void on_warm_picture(struct agent_feed *f, void *user)
+{
+    struct channel *ch = user;
+    struct agent_uplink *u = ch->uplink;
+    int64_t wall_us;
+    struct sio_buf *jpeg = agent_feed_take(f, &wall_us);
+    struct agent_result *r = jpeg && u->joined ? mem_new(struct agent_result) : NULL;
+
+    net_timer_stop(&ch->warm_timer);
+    if (!r) {
+        sio_buf_unref(jpeg);
+        return;
+    }
+    r->jpeg = jpeg;
+    r->wall_us = wall_us;
+    agent_result_free(ch->fresh);
+    ch->fresh = r;
+    if (!list_linked(&ch->ready))
+        list_append(&u->ready, &ch->ready);
+    pump(u);
+}
+
+/* Pictures are then taken in the usual way, and that way says what is wrong. */
+static void on_warm_error(struct agent_feed *f, const char *why, void *user)
+{
+    struct channel *ch = user;
+
+    (void)f;
+    log_debug(log_of(ch->uplink), "camera=%s warm why=\"%s\"",
+              agent_camera_id(ch->camera), why);
+}
+
+static void on_warm_timer(struct net_timer *timer, void *user)
+{
+    struct channel *ch = user;
+
+    (void)timer;
+    agent_camera_request(ch->camera);
+}
+
+static struct agent_feed_shape warm_shape(const struct agent_uplink *u)
+{
+    return (struct agent_feed_shape){MAX_WIDTH, QUALITY, 30, u->max_jpeg};
+}
+
+static int keep_warm(struct channel *ch, struct sio_diag *diag)
+{
+    struct agent_feed_options opts = {
+        .source = agent_camera_source(ch->camera),
+        .logins = ch->uplink->logins,
+        .shape = warm_shape(ch->uplink),
+        .on_picture = on_warm_picture,
+        .on_error = on_warm_error,
+        .user = ch,
+    };
+
+    ch->warm = agent_feed_new(ch->uplink->loop, &opts, diag);
+    return ch->warm ? SIO_OK : SIO_ERR_IO;
+}
+
 /* --- cameras ------------------------------------------------------------------------ */
 
 static void on_interval(struct net_timer *timer, void *user)
@@ -195,7 +284,7 @@ static void on_interval(struct net_timer *timer, void *user)
     struct channel *ch = user;
 
     net_timer_start(timer, ch->uplink->config->interval_ms);
-    agent_camera_request(ch->camera);
+    request(ch);
 }
 
 static struct channel *find_channel(struct agent_uplink *u, struct sio_str id)
@@ -238,6 +327,7 @@ static struct channel *add_channel(struct agent_uplink *u, struct agent_source *
     list_init(&ch->ready);
     list_init(&ch->waiting);
     net_timer_init(&ch->timer, u->loop, on_interval, ch);
+    net_timer_init(&ch->warm_timer, u->loop, on_warm_timer, ch);
     list_append(&u->channels, &ch->link);
     u->n_channels++;
     u->n_guests += guest;
@@ -251,6 +341,8 @@ static void free_channel(struct channel *ch)
     list_remove(&ch->ready);
     ch->uplink->n_channels--;
     ch->uplink->n_guests -= ch->guest;
+    agent_feed_free(ch->warm);
+    agent_result_free(ch->fresh);
     agent_camera_free(ch->camera);
     mem_free(ch);
 }
@@ -265,6 +357,7 @@ static bool make_room(struct agent_uplink *u)
         return true;
     list_for_each (ch, struct channel, link, &u->channels)
         if (ch->guest && !agent_camera_is_busy(ch->camera) &&
+            !agent_live_uses(u->live, agent_camera_source(ch->camera)) &&
             !list_linked(&ch->ready) && (!oldest || ch->asked_ms < oldest->asked_ms))
             oldest = ch;
     if (!oldest)
@@ -382,7 +475,89 @@ static void on_capture(struct agent_uplink *u, struct sio_event *e)
     }
     ch->asked_ms = net_loop_now_ms(u->loop);
     wait_for_result(ch, e);
-    agent_camera_request(ch->camera);
+    request(ch);
+}
+
+/* A number of the event's object within bounds; otherwise, what stands for it. */
+static uint32_t read_number(struct sio_event *e, const char *name, uint32_t min,
+                            uint32_t max, uint32_t otherwise)
+{
+    struct sio_str arg = sio_event_arg(e, 0);
+    struct sio_str value;
+    double d;
+
+    if (!arg.ptr || json_type(arg) != JSON_OBJECT || !json_get(arg, name, &value) ||
+        !json_number(value, &d) || !(d >= min))
+        return otherwise;
+    return d < max ? (uint32_t)d : max;
+}
+
+static void answer_start(struct sio_event *e, const char *reason)
+{
+    struct sio_message *m;
+
+    if (!sio_event_wants_ack(e))
+        return;
+    m = sio_message_new("");
+    if (m && !reason)
+        sio_message_add_raw(m, SIO_STR("{\"ok\":true}"));
+    if (m && reason) {
+        sio_message_begin(m);
+        sio_message_text(m, SIO_STR("{\"ok\":false,\"error\":\""));
+        sio_message_text(m, sio_str_from(reason));
+        sio_message_text(m, SIO_STR("\"}"));
+        sio_message_end(m);
+    }
+    sio_event_ack(e, m);
+    sio_message_free(m);
+}
+
+static void on_stream_start(struct agent_uplink *u, struct sio_event *e)
+{
+    const struct agent_feed_shape shape = {
+        .max_width = read_number(e, "ancho", 160, 3840, 1280),
+        .quality = read_number(e, "calidad", 1, 100, 70),
+        .fps = read_number(e, "fps", 1, 30, 15),
+        .max_bytes = u->max_jpeg < LIVE_MAX_BYTES ? u->max_jpeg : LIVE_MAX_BYTES,
+    };
+    const char *reason = "dirección no válida";
+    struct channel *ch = NULL;
+    struct sio_str id;
+    struct wbuf w;
+
+    wbuf_init(&w, CAMERA_ID_MAX);
+    id = read_ip(e, &w);
+    if (w.error == SIO_OK && camera_id_check(id)) {
+        ch = find_channel(u, id);
+        if (!ch)
+            ch = add_guest(u, id, &reason);
+    }
+    if (ch) {
+        reason = NULL;
+        ch->asked_ms = net_loop_now_ms(u->loop);
+        if (agent_live_start(u->live, agent_camera_source(ch->camera), &shape) < 0)
+            reason = "demasiadas vistas en vivo";
+    }
+    if (reason && may_log(u))
+        log_warn(log_of(u), "stream_start refused");
+    wbuf_fini(&w);
+    answer_start(e, reason);
+}
+
+static void on_stream_stop(struct agent_uplink *u, struct sio_event *e)
+{
+    struct sio_str id;
+    struct channel *ch;
+    struct wbuf w;
+
+    wbuf_init(&w, CAMERA_ID_MAX);
+    id = read_ip(e, &w);
+    ch = w.error == SIO_OK ? find_channel(u, id) : NULL;
+    if (ch)
+        agent_live_stop(u->live, agent_camera_id(ch->camera));
+    wbuf_fini(&w);
+    if (sio_event_wants_ack(e))
+        sio_event_ack(e, NULL);
 }
 
 static void on_event(struct sio_client_socket *s, struct sio_event *e, void *user)
@@ -393,6 +568,14 @@ static void on_event(struct sio_client_socket *s, struct sio_event *e, void *use
     (void)s;
     if (str_eq_cstr(name, "capture_snapshot")) {
         on_capture(u, e);
+        return;
+    }
+    if (str_eq_cstr(name, "stream_start")) {
+        on_stream_start(u, e);
+        return;
+    }
+    if (str_eq_cstr(name, "stream_stop")) {
+        on_stream_stop(u, e);
         return;
     }
     if (str_eq_cstr(name, "ping"))
@@ -407,7 +590,8 @@ static void on_event(struct sio_client_socket *s, struct sio_event *e, void *use
 
 static void send_register(struct agent_uplink *u)
 {
-    const char **ids = mem_array(u->n_channels, sizeof(*ids));
+    const char **ids = mem_array(u->n_channels, 2 * sizeof(*ids));
+    struct agent_network network;
     struct channel *ch;
     size_t n = 0;
 
@@ -415,16 +599,24 @@ static void send_register(struct agent_uplink *u)
         emit(u, NULL);
         return;
     }
-    list_for_each (ch, struct channel, link, &u->channels)
-        if (!ch->guest)
-            ids[n++] = agent_camera_id(ch->camera);
-    emit(u, agent_message_register(u->config->nuc_id, ids, n, clock_wall_us()));
+    list_for_each (ch, struct channel, link, &u->channels) {
+        if (ch->guest)
+            continue;
+        ids[u->n_channels + n] = agent_camera_source(ch->camera)->endpoints[0].host;
+        if (!ids[u->n_channels + n]) /* the test pattern's */
+            ids[u->n_channels + n] = "";
+        ids[n++] = agent_camera_id(ch->camera);
+    }
+    agent_network_find(&network, ids + u->n_channels, n);
+    emit(u,
+         agent_message_register(u->config->nuc_id, ids, n, &network, clock_wall_us()));
     mem_free(ids);
 }
 
 static void on_connect(struct sio_client_socket *s, void *user)
 {
     struct agent_uplink *u = user;
+    struct agent_feed_shape shape;
     struct channel *ch;
 
     (void)s;
@@ -435,11 +627,14 @@ static void on_connect(struct sio_client_socket *s, void *user)
     log_info(log_of(u), "hub=%s connected transport=%s", u->hub,
              sio_client_transport(u->client));
     send_register(u);
+    shape = warm_shape(u);
     list_for_each (ch, struct channel, link, &u->channels) {
         agent_camera_set_max_bytes(ch->camera, u->max_jpeg);
         if (ch->guest)
             continue;
-        agent_camera_request(ch->camera);
+        if (ch->warm)
+            agent_feed_set_shape(ch->warm, &shape);
+        request(ch);
         net_timer_start(&ch->timer, u->config->interval_ms);
     }
 }
@@ -450,8 +645,13 @@ static void leave(struct agent_uplink *u)
     struct channel *ch;
 
     u->joined = false;
+    if (u->live)
+        agent_live_stop_all(u->live);
     list_for_each (ch, struct channel, link, &u->channels) {
         net_timer_stop(&ch->timer);
+        net_timer_stop(&ch->warm_timer);
+        agent_result_free(ch->fresh);
+        ch->fresh = NULL;
         list_remove(&ch->ready);
         agent_result_free(agent_camera_take(ch->camera));
         answer_waiting(ch); /* nobody hears it; the acks are freed */
@@ -535,10 +735,30 @@ static int make_channels(struct agent_uplink *u, struct sio_diag *diag)
 {
     struct agent_config *config = u->config;
 
-    for (size_t i = 0; i < config->n_cameras; i++)
-        if (!add_channel(u, &config->cameras[i], false, diag))
+    for (size_t i = 0; i < config->n_cameras; i++) {
+        struct channel *ch = add_channel(u, &config->cameras[i], false, diag);
+
+        if (!ch)
             return SIO_ERR_IO;
+        if (agent_config_keeps_warm(config, agent_camera_id(ch->camera)) &&
+            keep_warm(ch, diag) < 0)
+            return SIO_ERR_IO;
+    }
     return SIO_OK;
+}
+
+static int make_live(struct agent_uplink *u, struct sio_diag *diag)
+{
+    struct agent_live_options opts = {
+        .nuc_id = u->config->nuc_id,
+        .socket = u->socket,
+        .logins = u->logins,
+        .text = u->config->live_text,
+        .max_width = u->config->live_width,
+    };
+
+    u->live = agent_live_new(u->loop, &opts);
+    return u->live ? SIO_OK : sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
 }
 
 struct agent_uplink *agent_uplink_new(struct net_loop *loop,
@@ -564,7 +784,8 @@ struct agent_uplink *agent_uplink_new(struct net_loop *loop,
         goto fail;
     }
     agent_redact(u->hub);
-    if (make_client(u, diag) == SIO_OK && make_channels(u, diag) == SIO_OK)
+    if (make_client(u, diag) == SIO_OK && make_live(u, diag) == SIO_OK &&
+        make_channels(u, diag) == SIO_OK)
         return u;
 
 fail:
@@ -594,8 +815,12 @@ void agent_uplink_stop(struct agent_uplink *u)
     leave(u);
     list_for_each (ch, struct channel, link, &u->channels)
         agent_camera_cancel(ch->camera);
-    list_for_each (ch, struct channel, link, &u->channels)
+    list_for_each (ch, struct channel, link, &u->channels) {
+        if (ch->warm)
+            agent_feed_stop(ch->warm);
         agent_camera_stop(ch->camera);
+    }
+    agent_live_end(u->live);
     if (u->client)
         sio_client_free(u->client);
     u->client = NULL;
@@ -607,6 +832,7 @@ void agent_uplink_free(struct agent_uplink *u)
 
     if (!u)
         return;
+    agent_live_free(u->live);
     list_for_each (ch, struct channel, link, &u->channels)
         free_channel(ch);
     agent_logins_free(u->logins);

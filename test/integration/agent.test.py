@@ -152,7 +152,8 @@ def _():
             agent(url(s), "nuc_flask", f"test://,cam=http://127.0.0.1:{c.port},"
                   f"absent=http://127.0.0.1:{free_port()}", LOGIN) as a:
         registered = wait_for(lambda: fixture_events(s, "nuc_register"), "nuc_register")[0]
-        equal(list(registered), ["nuc_id", "camaras", "timestamp"])
+        equal(list(registered), ["nuc_id", "camaras", "timestamp", "capacidades", "ip_local",
+                                 "red", "version"])
         equal(registered["camaras"], ["test", "cam", "absent"])
         wait_for(lambda: {e["ip"] for e in fixture_events(s, "snapshot")} == {"test", "cam"},
                  "pictures of both")

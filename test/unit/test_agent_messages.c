@@ -55,18 +55,22 @@ static void assert_text(struct sio_message *m, const char *expected)
 static void events_are_those_of_the_agents_in_the_field(void **state)
 {
     static const char *const ids[] = {"192.0.2.7", "patio"};
+    static const struct agent_network network = {"192.0.2.10", "192.0.2.0/24"};
     struct sio_buf *jpeg = sio_buf_copy("\xff\xd8\xff\xd9", 4);
 
     (void)state;
-    assert_text(agent_message_register("nuc_1", ids, 2, WALL_US),
+    assert_text(agent_message_register("nuc_1", ids, 2, &network, WALL_US),
                 "42[\"nuc_register\",{\"nuc_id\":\"nuc_1\",\"camaras\":[\"192.0.2.7\","
-                "\"patio\"],\"timestamp\":\"2026-01-31T03:09:45.033140\"}]");
+                "\"patio\"],\"timestamp\":\"2026-01-31T03:09:45.033140\","
+                "\"capacidades\":[\"stream\"],\"ip_local\":\"192.0.2.10\","
+                "\"red\":\"192.0.2.0/24\",\"version\":\"" PACKAGE_VERSION "\"}]");
     assert_text(agent_message_snapshot("nuc_1", "patio", jpeg, WALL_US),
                 "42[\"snapshot\",{\"nuc_id\":\"nuc_1\",\"ip\":\"patio\",\"image\":"
                 "\"/9j/2Q==\",\"timestamp\":\"2026-01-31T03:09:45.033140\","
                 "\"estado\":\"activa\"}]");
     assert_text(
-        agent_message_error("nuc_1", "patio", SIO_STR("a\n\"b\""), WALL_US),
+        agent_message_error("snapshot_error", "nuc_1", "patio", SIO_STR("a\n\"b\""),
+                            WALL_US),
         "42[\"snapshot_error\",{\"nuc_id\":\"nuc_1\",\"ip\":\"patio\",\"error\":"
         "\"a\\n\\\"b\\\"\",\"timestamp\":\"2026-01-31T03:09:45.033140\"}]");
     assert_text(agent_message_pong("nuc_1", WALL_US),

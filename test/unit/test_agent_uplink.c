@@ -36,6 +36,9 @@ struct sio_client {
     void *flushed_user;
     char *sent[MAX_SENT]; /* events and answers in order */
     size_t n_sent;
+    sio_ack_cb acks[MAX_SENT]; /* of frames that wait for the hub's answer */
+    void *ack_users[MAX_SENT];
+    size_t n_acks;
 };
 
 /* What the library's functions would be found in; one test runs at a time. */
@@ -119,6 +122,34 @@ int sio_client_socket_emit(struct sio_client_socket *s, struct sio_message *m)
     return SIO_OK;
 }
 
+int sio_client_socket_emit_ack(struct sio_client_socket *s, struct sio_message *m,
+                               uint32_t timeout_ms, sio_ack_cb cb, void *user)
+{
+    (void)s;
+    assert_true(timeout_ms > 0);
+    if (!client.connected)
+        return SIO_ERR_CLOSED;
+    assert_true(client.n_acks < MAX_SENT);
+    note(m, SIO_PACKET_EVENT, true, 1);
+    client.acks[client.n_acks] = cb;
+    client.ack_users[client.n_acks++] = user;
+    return SIO_OK;
+}
+
+/* The answer to the frame that waits longest. */
+static void answer_frame(int status)
+{
+    sio_ack_cb cb = client.acks[0];
+    void *user = client.ack_users[0];
+
+    assert_true(client.n_acks > 0);
+    client.n_acks--;
+    memmove(client.acks, client.acks + 1, client.n_acks * sizeof(client.acks[0]));
+    memmove(client.ack_users, client.ack_users + 1,
+            client.n_acks * sizeof(client.ack_users[0]));
+    cb(status, NULL, user);
+}
+
 int sio_client_on_flushed(struct sio_client *c, void (*cb)(int status, void *user),
                           void *user)
 {
@@ -166,6 +197,8 @@ static void forget_sent(void)
 
 static void tear_down(struct hub *h)
 {
+    while (client.n_acks > 0)
+        answer_frame(SIO_ERR_CLOSED);
     agent_uplink_stop(h->uplink);
     net_loop_free(h->loop);
     agent_uplink_free(h->uplink);
@@ -191,6 +224,8 @@ static void flush(int status)
 static void disconnect_hub(void)
 {
     client.connected = false;
+    while (client.n_acks > 0)
+        answer_frame(SIO_ERR_CLOSED);
     client.socket.ops->on_disconnect(&client.socket, "transport close",
                                      client.socket.user);
     flush(SIO_ERR_CLOSED);
@@ -496,6 +531,70 @@ static void a_small_hub_gets_small_pictures(void **state)
     tear_down(&h);
 }
 
+#define FRAME "[\"frame\",{\"nuc_id\":\"nuc_1\",\"ip\":\"a\""
+
+static void turn_for_a_while(struct hub *h)
+{
+    for (int i = 0; i < 12; i++)
+        net_loop_run_once(h->loop, TURN_MS);
+}
+
+static void live_pictures_wait_for_the_hub(void **state)
+{
+    struct sio_replier r;
+    struct hub h;
+
+    (void)state;
+    set_up(&h, "test://a", "3600");
+    connect_hub();
+    sio_replier_init(&r, &replier_ops);
+    receive(&r, "27[\"stream_start\",{\"ip\":\"a\",\"ancho\":320,\"fps\":30}]");
+    assert_int_equal(count_sent("37[{\"ok\":true}]"), 1);
+    assert_true(wait_sent(&h, FRAME, 3, true));
+    turn_for_a_while(&h);
+    assert_int_equal(client.n_acks, 3); /* no more under way */
+    /* A hub that does not answer in time gets one at a time. */
+    while (client.n_acks > 0)
+        answer_frame(SIO_ERR_TIMEOUT);
+    assert_true(wait_sent(&h, FRAME, 4, true));
+    turn_for_a_while(&h);
+    assert_int_equal(client.n_acks, 1);
+    receive(&r, "2[\"stream_stop\",{\"ip\":\"a\"}]");
+    answer_frame(SIO_OK);
+    forget_sent();
+    turn_for_a_while(&h);
+    assert_int_equal(count_sent(FRAME), 0);
+    sio_replier_end(&r);
+    tear_down(&h);
+}
+
+static void live_view_ends_with_the_connection(void **state)
+{
+    struct sio_replier r;
+    struct hub h;
+
+    (void)state;
+    set_up(&h, "test://a", "3600");
+    connect_hub();
+    sio_replier_init(&r, &replier_ops);
+    receive(&r, "2[\"stream_start\",{\"ip\":\"a\"}]");
+    assert_true(wait_sent(&h, FRAME, 1, true));
+    disconnect_hub();
+    forget_sent();
+    connect_hub();
+    turn_for_a_while(&h);
+    assert_int_equal(count_sent(FRAME), 0);
+    receive(&r, "2[\"stream_start\",{\"ip\":\"a\"}]"); /* while the old one ends */
+    assert_true(wait_sent(&h, FRAME, 1, true));
+    receive(&r, "28[\"stream_start\",{\"ip\":\"a/b\"}]");
+    receive(&r, "28[\"stream_start\",{\"ip\":5}]");
+    receive(&r, "28[\"stream_start\"]");
+    receive(&r, "28[\"stream_start\",{\"ip\":\"198.51.100.7\"}]"); /* not private */
+    assert_int_equal(count_sent("38[{\"ok\":false"), 4);
+    sio_replier_end(&r);
+    tear_down(&h);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -510,6 +609,8 @@ int main(void)
         cmocka_unit_test(only_private_addresses_are_captured_on_request),
         cmocka_unit_test(guests_make_room_for_each_other),
         cmocka_unit_test(a_small_hub_gets_small_pictures),
+        cmocka_unit_test(live_pictures_wait_for_the_hub),
+        cmocka_unit_test(live_view_ends_with_the_connection),
     };
 
     agent_capture_setup();
