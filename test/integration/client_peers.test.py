@@ -24,16 +24,16 @@ def certificate(name="localhost"):
     return cert, key
 
 
-def node(*tls, transports="polling,websocket"):
+def node(*tls, transports="polling,websocket", msgpack=""):
     port = free_port()
     return Server(["node", os.path.join(FIXTURES, "echo_server.mjs"), port, *tls], port,
-                  {"TRANSPORTS": transports})
+                  {"TRANSPORTS": transports, "MSGPACK": msgpack})
 
 
-def python(*tls):
+def python(*tls, msgpack=""):
     port = free_port()
     return Server(["/usr/bin/python3", os.path.join(FIXTURES, "echo_server.py"), port, *tls],
-                  port)
+                  port, {"MSGPACK": msgpack})
 
 
 def run(url, transport, *more):
@@ -82,6 +82,18 @@ def _():
     tls = certificate()
     server = python(*tls)
     all_transports(server, f"https://localhost:{server.port}", tls[0])
+
+
+@case("node with socket.io-msgpack-parser, every transport")
+def _():
+    server = node(msgpack="1")
+    all_transports(server, f"http://127.0.0.1:{server.port}", "--parser", "msgpack")
+
+
+@case("python-socketio with serializer msgpack, every transport")
+def _():
+    server = python(msgpack="1")
+    all_transports(server, f"http://127.0.0.1:{server.port}", "--parser", "msgpack")
 
 
 @case("a certificate that is not trusted is refused in clear words")

@@ -332,6 +332,18 @@ static void to_stderr(enum sio_log_level level, const char *line, size_t len,
     fprintf(stderr, "%.*s\n", (int)len, line);
 }
 
+static void take_options(struct sio_client_options *o, char **argv)
+{
+    if (argv[0] && argv[1] && strcmp(argv[0], "--parser") == 0) {
+        if (strcmp(argv[1], "msgpack") == 0)
+            o->parser = SIO_PARSER_MSGPACK;
+        else
+            check(strcmp(argv[1], "json") == 0, "parser");
+        argv += 2;
+    }
+    o->tls_ca_file = argv[0];
+}
+
 int main(int argc, char **argv)
 {
     struct net_loop_options lo = {.log = to_stderr, .log_level = SIO_LOG_DEBUG};
@@ -339,15 +351,15 @@ int main(int argc, char **argv)
     struct peer p = {.loop = net_loop_new(&lo, &diag)};
     struct sio_client_options o = {
         .url = argv[1],
-        .tls_ca_file = argc > 3 ? argv[3] : NULL,
         .reconnect_delay_ms = 50,
         .on_down = on_down,
         .user = &p,
     };
 
     if (argc < 3)
-        fail("usage: client_peer URL TRANSPORT [CA-FILE]");
+        fail("usage: client_peer URL TRANSPORT [--parser NAME] [CA-FILE]");
     o.transports = transports_of(argv[2]);
+    take_options(&o, argv + 3);
     p.big = sio_buf_new(BIG);
     check(p.loop && p.big, "memory");
     for (size_t i = 0; i < BIG; i++)
