@@ -104,6 +104,11 @@ static int read_fields(struct sio_slice msg, struct fields *f)
         !sio_nsp_valid((struct sio_str){(const char *)f->nsp.ptr, f->nsp.len}) ||
         !utf8_check(f->nsp.ptr, f->nsp.len))
         return SIO_ERR_PARSE;
+    /* python-socketio 5 leaves an id of 0 out, and no ack is without one. */
+    if (f->type == SIO_PACKET_ACK && !f->has_id) {
+        f->has_id = true;
+        f->id = 0;
+    }
     return SIO_OK;
 }
 

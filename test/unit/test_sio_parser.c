@@ -76,6 +76,7 @@ static void reads_packets_of_each_type(void **state)
          "cb0000000000000000",
          "20[\"a\"]"},
         {"84" TYPE "03" NSP "a12f" DATA "90" ID "00", "30[]"},
+        {"83" TYPE "03" NSP "a12f" DATA "90", "30[]"}, /* python's, of 0 */
         {"83" TYPE "04" NSP "a12f" DATA "a178", "4\"x\""},
         {"83" TYPE "04" NSP "a12f" DATA "81a16101", "4{\"a\":1}"},
         /* what else is in it: options, a key that is no text, something twice */
