@@ -64,8 +64,20 @@ bool hub_events_payload(struct hub *hub, struct sio_socket *s, struct sio_event 
                         struct sio_str *object);
 struct hub_nuc *hub_events_nuc(struct sio_socket *s);
 bool hub_events_read_ip(struct sio_str object, char out[HUB_ID_MAX + 1]);
+bool hub_events_read_raw_ip(struct sio_str raw, char out[HUB_ID_MAX + 1]);
 void hub_events_ignore(struct hub *hub, struct sio_socket *s, const struct sio_event *e,
                        const char *why);
+
+/* Answers who wants an ack. */
+void hub_events_acknowledge(struct sio_event *e);
+/* Agents may send pictures; others where no token is configured, as they always could. */
+bool hub_events_may_send(const struct hub *hub, struct sio_socket *s);
+/* The NUC, or NULL, has been heard of. */
+void hub_events_touch(struct hub_nuc *nuc);
+
+/* Pictures and errors that agents send (arrivals.c).  SIO_OK or SIO_ERR_NOMEM. */
+#define HUB_ROOM_VIEWERS SIO_STR("viewers")
+int hub_arrivals_init(struct hub *hub);
 
 /* To the NUC's newest socket.  As sio_socket_emit. */
 int hub_events_send(struct hub_nuc *nuc, struct sio_message *m);
