@@ -151,6 +151,7 @@ SIOC_API int sio_event_ack(struct sio_event *e, struct sio_message *m);
 SIOC_API int sio_event_ackf(struct sio_event *e, const char *format, ...);
 
 struct sio_ack; /* a taken ack; outlives its socket safely */
+/* NULL: none is wanted, 4096 are taken from this socket already, out of memory. */
 SIOC_API struct sio_ack *sio_event_take_ack(struct sio_event *e);
 /* Answers and frees; SIO_ERR_CLOSED when the socket has gone (freed all the same). */
 SIOC_API int sio_ack_send(struct sio_ack *ack, struct sio_message *m);

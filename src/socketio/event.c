@@ -3,6 +3,7 @@
 #include "socketio/event.h"
 
 #include "base/mem.h"
+#include "socketio/ack.h"
 #include "socketio/message.h"
 
 static int decode_name(struct sio_event *e)
@@ -228,6 +229,7 @@ struct sio_ack {
 void sio_replier_init(struct sio_replier *r, const struct sio_replier_ops *ops)
 {
     r->ops = ops;
+    r->n_taken = 0;
     list_init(&r->taken);
 }
 
@@ -236,6 +238,7 @@ void sio_replier_end(struct sio_replier *r)
     struct sio_ack *ack;
 
     r->ops = NULL;
+    r->n_taken = 0;
     list_for_each (ack, struct sio_ack, link, &r->taken) {
         list_remove(&ack->link);
         ack->replier = NULL;
@@ -279,6 +282,8 @@ struct sio_ack *sio_event_take_ack(struct sio_event *e)
 
     if (!e->replier)
         return NULL;
+    if (e->replier->n_taken >= SIO_ACKS_MAX)
+        return NULL;
     ack = mem_new(struct sio_ack);
     if (!ack)
         return NULL;
@@ -286,6 +291,7 @@ struct sio_ack *sio_event_take_ack(struct sio_event *e)
     if (e->replier->ops) {
         ack->replier = e->replier;
         list_append(&e->replier->taken, &ack->link);
+        e->replier->n_taken++;
     }
     ack->id = e->packet->id;
     e->replier = NULL;
@@ -305,7 +311,9 @@ void sio_ack_free(struct sio_ack *ack)
 {
     if (!ack)
         return;
-    if (ack->replier)
+    if (ack->replier) {
         list_remove(&ack->link);
+        ack->replier->n_taken--;
+    }
     mem_free(ack);
 }

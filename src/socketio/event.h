@@ -28,6 +28,7 @@ struct sio_replier_ops {
 struct sio_replier {
     const struct sio_replier_ops *ops; /* NULL: it has ended */
     struct list taken;                 /* struct sio_ack, until they are answered */
+    uint32_t n_taken;
 };
 
 void sio_replier_init(struct sio_replier *r, const struct sio_replier_ops *ops);

@@ -456,6 +456,33 @@ static void a_taken_ack_outlives_its_socket(void **state)
     world_close(&w);
 }
 
+static void bounds_the_acks_that_are_taken(void **state)
+{
+    static struct sio_ack *taken[SIO_ACKS_MAX];
+    struct eio_session *s;
+    struct world w;
+
+    (void)state;
+    world_open(&w, NULL);
+    w.in_event = take_ack;
+    s = join(&w, NULL);
+    for (size_t i = 0; i < SIO_ACKS_MAX; i++) {
+        fake_text(s, "27[\"a\"]");
+        taken[i] = w.taken;
+        assert_non_null(taken[i]);
+        w.log[0] = '\0';
+    }
+    fake_text(s, "27[\"a\"]");
+    assert_null(w.taken);
+    assert_int_equal(sio_ack_send(taken[0], NULL), SIO_OK);
+    fake_text(s, "27[\"a\"]");
+    assert_non_null(w.taken);
+    sio_ack_free(w.taken);
+    for (size_t i = 1; i < SIO_ACKS_MAX; i++)
+        sio_ack_free(taken[i]);
+    world_close(&w);
+}
+
 static void on_answer(int status, struct sio_event *e, void *user)
 {
     struct world *w = user;
@@ -886,6 +913,7 @@ int main(void)
         cmocka_unit_test(destroys_the_data_of_a_socket_once),
         cmocka_unit_test(answers_acks_once_now_or_later),
         cmocka_unit_test(a_taken_ack_outlives_its_socket),
+        cmocka_unit_test(bounds_the_acks_that_are_taken),
         cmocka_unit_test(is_answered_exactly_once),
         cmocka_unit_test(bounds_the_answers_that_are_awaited),
         cmocka_unit_test(reaches_each_member_of_a_target_once),
