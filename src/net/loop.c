@@ -473,7 +473,7 @@ void net_loop_free(struct net_loop *loop)
 {
     if (!loop)
         return;
-    loop_resolver_free(loop);
+    loop_workers_free(loop);
     /* What runs now may queue more, but a connection that ends makes no new one. */
     do {
         end_conns(loop);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "net/loop.h"
+#include "net/worker.h"
 
 #define LOOP_MAX_EVENTS     256
 #define LOOP_MAX_HANDSHAKES 8 /* begun per turn */
@@ -20,14 +21,6 @@
 #define LOOP_TLS_OUT_SIZE   (128 * 1024) /* ciphertext sent at once */
 #define LOOP_TLS_PLAIN_SIZE (16 * 1024)  /* one record */
 
-/* Work from another thread. */
-struct net_post {
-    struct net_post *next;
-    void (*fn)(void *arg);
-    void *arg;
-    bool allocated; /* by net_loop_post */
-};
-
 /* Scratch space of TLS, made with the first TLS connection. */
 struct loop_tls {
     uint8_t in[LOOP_TLS_IN_SIZE];
@@ -35,8 +28,6 @@ struct loop_tls {
     uint8_t plain[LOOP_TLS_PLAIN_SIZE];
     size_t out_len; /* 0 whenever no connection is at work */
 };
-
-struct loop_resolver;
 
 struct net_loop {
     int epoll_fd;
@@ -71,8 +62,8 @@ struct net_loop {
     void (*on_signal)(int signo, void *user);
     void *signal_user;
 
-    struct loop_resolver *resolver; /* NULL until the first lookup */
-    struct loop_tls *tls;           /* NULL until the first TLS connection */
+    struct loop_workers *workers; /* NULL until the first job */
+    struct loop_tls *tls;         /* NULL until the first TLS connection */
     uint8_t *buffer;
     struct log log;
     struct random_pool random;
@@ -108,6 +99,6 @@ uint64_t loop_timers_next(const struct net_loop *loop); /* due_ns; UINT64_MAX: n
 void loop_changed(struct net_loop *loop);
 
 /* resolve.c: lookups still running become nobody's. */
-void loop_resolver_free(struct net_loop *loop);
+void loop_workers_free(struct net_loop *loop);
 
 #endif
