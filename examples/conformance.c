@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sioc/admin.h>
+
 #include "conformance.h"
 
 static const char *on_request(struct eio_request *r, void *user)
@@ -60,6 +62,7 @@ static void on_raw_session(struct eio_session *s, void *user)
 struct options {
     struct sio_server_options server;
     struct eio_listen_options listen;
+    struct sio_admin_options admin;
     bool raw;
 };
 
@@ -73,6 +76,8 @@ enum {
     OPT_UPGRADE_TIMEOUT,
     OPT_PARSER,
     OPT_RECOVERY,
+    OPT_ADMIN,
+    OPT_ADMIN_FIGURES,
     OPT_RAW_ENGINE,
     OPT_DEFLATE,
     OPT_DEFLATE_ALONE,
@@ -95,6 +100,8 @@ static const struct option long_options[] = {
     {"upgrade-timeout", required_argument, NULL, OPT_UPGRADE_TIMEOUT},
     {"parser", required_argument, NULL, OPT_PARSER},
     {"recovery", optional_argument, NULL, OPT_RECOVERY},
+    {"admin", required_argument, NULL, OPT_ADMIN},
+    {"admin-figures", no_argument, NULL, OPT_ADMIN_FIGURES},
     {"raw-engine", no_argument, NULL, OPT_RAW_ENGINE},
     {"deflate", no_argument, NULL, OPT_DEFLATE},
     {"deflate-alone", no_argument, NULL, OPT_DEFLATE_ALONE},
@@ -121,6 +128,8 @@ static void usage(FILE *f)
           "  --upgrade-timeout N   10000\n"
           "  --parser NAME         json or msgpack (json)\n"
           "  --recovery[=N]        connection state recovery, for so long (120000)\n"
+          "  --admin HASH          /admin for the Admin UI, user admin, bcrypt hash\n"
+          "  --admin-figures       figures only, and nothing to change\n"
           "  --raw-engine          echo Engine.IO messages, no Socket.IO\n"
           "  --deflate             compress on WebSocket what a client offers to\n"
           "  --deflate-alone       the same, each message on its own\n"
@@ -185,6 +194,11 @@ static void take_option(struct options *o, int opt, const char *name)
         o->server.recovery.max_away_ms =
             optarg ? number(name, optarg, INT32_MAX) : 120000;
         break;
+    case OPT_ADMIN:
+        o->admin.username = "admin";
+        o->admin.password_hash = optarg;
+        break;
+    case OPT_ADMIN_FIGURES: o->admin.read_only = true; break;
     case OPT_RAW_ENGINE: o->raw = true; break;
     case OPT_DEFLATE:
     case OPT_DEFLATE_ALONE:
@@ -223,6 +237,16 @@ static void parse_options(struct options *o, int argc, char **argv)
     }
 }
 
+static int attach_admin(struct app *app, const struct options *o, struct sio_diag *diag)
+{
+    struct sio_admin_options admin = o->admin;
+
+    if (!admin.username)
+        return SIO_OK;
+    admin.development = !admin.read_only;
+    return sio_admin_attach(app->server, &admin, diag);
+}
+
 static int start(struct app *app, const struct options *o, struct sio_diag *diag)
 {
     struct eio_server_options engine = o->server.engine;
@@ -242,6 +266,9 @@ static int start(struct app *app, const struct options *o, struct sio_diag *diag
     rv = add_namespaces(app);
     if (rv < 0)
         return sio_diag_set(diag, rv, "%s", sio_strerror(rv));
+    rv = attach_admin(app, o, diag);
+    if (rv < 0)
+        return rv;
     return sio_server_listen(app->server, &o->listen, diag);
 }
 

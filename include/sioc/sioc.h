@@ -4,6 +4,7 @@
 #ifndef SIOC_SIOC_H
 #define SIOC_SIOC_H
 
+#include <sioc/admin.h>
 #include <sioc/bytes.h>
 #include <sioc/client.h>
 #include <sioc/engineio.h>

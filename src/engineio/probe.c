@@ -94,6 +94,8 @@ static void complete(struct eio_session *s)
         t->ops->heartbeat(t);
     if (s->transport == t)
         t->ops->flush(t);
+    if (s->table->on_upgrade && s->transport == t)
+        s->table->on_upgrade(s, s->user);
 }
 
 /* "2probe": answered; from now on polls are released. */

@@ -503,6 +503,11 @@ void eio_server_free(struct eio_server *server)
     mem_free(server);
 }
 
+void eio_server_on_upgrade(struct eio_server *server, eio_upgrade_cb cb)
+{
+    server->sessions.on_upgrade = cb;
+}
+
 void eio_server_stats(const struct eio_server *server, struct eio_server_stats *out)
 {
     *out = server->sessions.stats;

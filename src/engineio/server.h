@@ -17,6 +17,13 @@ struct eio_server *eio_server_attach(struct net_loop *loop, struct http_server *
                                      const struct eio_server_options *opts,
                                      struct sio_diag *diag);
 
+/*
+ * Called when a session has gone over to WebSocket, with what its ops are called with;
+ * must not end it.  NULL: nobody wants to know.
+ */
+typedef void (*eio_upgrade_cb)(struct eio_session *s, void *user);
+void eio_server_on_upgrade(struct eio_server *server, eio_upgrade_cb cb);
+
 /* The sid: a secret of the client's.  For what the protocol makes of it; not for logs. */
 struct sio_str eio_session_sid(const struct eio_session *s);
 

@@ -15,6 +15,7 @@
 #include "engineio/address.h"
 #include "engineio/packet.h"
 #include "engineio/queue.h"
+#include "engineio/server.h"
 #include "engineio/transport.h"
 #include "http/ws_deflate.h"
 #include "net/loop.h"
@@ -48,6 +49,8 @@ struct eio_sessions {
      * (eio_sessions_idle), not in the call.
      */
     void (*on_gone)(struct eio_sessions *table);
+
+    eio_upgrade_cb on_upgrade; /* or NULL */
 };
 
 struct eio_probe;

@@ -21,7 +21,9 @@ static bool came_before(const struct eio_session *s, size_t i, struct sio_str na
 
 static bool is_secret(struct sio_str name)
 {
-    return str_ieq(name, SIO_STR("cookie")) || str_ieq(name, SIO_STR("authorization"));
+    return str_ieq(name, SIO_STR("cookie")) ||
+           str_ieq(name, SIO_STR("authorization")) ||
+           str_ieq(name, SIO_STR("proxy-authorization"));
 }
 
 /* A field's name is a token: no character of it has to be escaped. */

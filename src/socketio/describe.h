@@ -10,7 +10,7 @@
 
 /*
  * Writes a JSON object: headers (lower case; of a field that is there twice the first;
- * never cookie and authorization), query, address, secure, xdomain, issued (ms since
+ * never cookies and authorization), query, address, secure, xdomain, issued (ms since
  * 1970), time, url.  path is the server's.  Returns w->error.
  */
 int sio_describe_handshake(struct wbuf *w, const struct eio_session *s,

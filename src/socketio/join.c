@@ -99,6 +99,8 @@ static void welcome(struct sio_socket *s, struct sio_str auth)
     rv = send_connect(c, s);
     if (s->ticket)
         sio_recovery_replay(s);
+    if (c->server->observer)
+        c->server->observer->ops->joined(c->server->observer, s);
     if (ns->ops && ns->ops->on_connect)
         ns->ops->on_connect(s, auth, ns->user);
     if (rv == SIO_ERR_NOMEM && !c->closed)

@@ -45,6 +45,14 @@ static struct sio_family *family_new(struct sio_server *server, struct sio_str n
     return f;
 }
 
+static struct sio_namespace *publish(struct sio_server *server, struct sio_family *f)
+{
+    list_append(&server->parents, &f->link);
+    if (server->observer)
+        server->observer->ops->namespace_made(server->observer, f->parent);
+    return f->parent;
+}
+
 struct sio_namespace *sio_server_pattern(struct sio_server *server, const char *pattern,
                                          const struct sio_namespace_ops *ops,
                                          void *user)
@@ -58,8 +66,7 @@ struct sio_namespace *sio_server_pattern(struct sio_server *server, const char *
         sio_namespace_free(f->parent);
         return NULL;
     }
-    list_append(&server->parents, &f->link);
-    return f->parent;
+    return publish(server, f);
 }
 
 struct sio_namespace *sio_server_dynamic(struct sio_server *server, sio_match_cb match,
@@ -71,8 +78,7 @@ struct sio_namespace *sio_server_dynamic(struct sio_server *server, sio_match_cb
     if (!f)
         return NULL;
     f->match = match;
-    list_append(&server->parents, &f->link);
-    return f->parent;
+    return publish(server, f);
 }
 
 void sio_family_free(struct sio_family *f)
@@ -119,6 +125,16 @@ struct sio_namespace *sio_namespace_next(const struct sio_namespace *ns,
     children = &ns->family->children;
     next = at ? at->siblings.next : children->next;
     return next == children ? NULL : container_of(next, struct sio_namespace, siblings);
+}
+
+struct sio_namespace *sio_server_next_parent(const struct sio_server *server,
+                                             const struct sio_namespace *at)
+{
+    const struct list *next = at ? at->family->link.next : server->parents.next;
+
+    return next == &server->parents
+               ? NULL
+               : container_of(next, struct sio_family, link)->parent;
 }
 
 static bool matches(const struct sio_family *f, struct sio_str name,

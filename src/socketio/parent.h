@@ -28,6 +28,10 @@ struct sio_namespace *sio_server_open(struct sio_server *server, struct sio_str 
 struct sio_namespace *sio_namespace_next(const struct sio_namespace *ns,
                                          const struct sio_namespace *at);
 
+/* Walks the parents of a server: start with at NULL. */
+struct sio_namespace *sio_server_next_parent(const struct sio_server *server,
+                                             const struct sio_namespace *at);
+
 /* Its children have gone.  NULL is allowed. */
 void sio_family_free(struct sio_family *family);
 

@@ -82,8 +82,17 @@ static struct member *find_member(const struct sio_socket *s, const struct room 
     return NULL;
 }
 
+static void tell(const struct sio_rooms *r, const struct member *m, bool joined)
+{
+    struct sio_observer *o = r->base.ns->server->observer;
+
+    if (o)
+        o->ops->room(o, m->socket, m->room->node.key, joined);
+}
+
 static void member_free(struct sio_rooms *r, struct member *m)
 {
+    tell(r, m, false);
     list_remove(&m->in_room);
     list_remove(&m->in_socket);
     m->room->n--;
@@ -125,6 +134,7 @@ int sio_rooms_join(struct sio_adapter *a, struct sio_socket *s, struct sio_str n
     list_append(&room->members, &m->in_room);
     list_append(&s->rooms, &m->in_socket);
     room->n++;
+    tell(r, m, true);
     return SIO_OK;
 }
 

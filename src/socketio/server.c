@@ -178,8 +178,11 @@ void sio_server_free(struct sio_server *server)
     if (!server)
         return;
     eio_server_free(server->engine);
+    server->engine = NULL;
     bury_dying(server);
     sio_requests_close(&server->requests);
+    if (server->admin)
+        server->free_admin(server->admin);
     list_remove(&server->bury.link);
     for (node = map_first(&server->namespaces, &pos); node;
          node = map_next(&server->namespaces, &pos)) {
@@ -229,6 +232,8 @@ struct sio_namespace *sio_server_namespace(struct sio_server *server, const char
         sio_namespace_free(ns);
         return NULL;
     }
+    if (server->observer)
+        server->observer->ops->namespace_made(server->observer, ns);
     return ns;
 }
 

@@ -9,12 +9,13 @@
 #include "base/map.h"
 #include "http/server.h"
 #include "net/loop.h"
+#include "socketio/observer.h"
 #include "socketio/parser.h"
 #include "socketio/recovery.h"
 
 struct sio_server {
     struct net_loop *loop;
-    struct eio_server *engine;
+    struct eio_server *engine; /* NULL: has ended */
     struct map namespaces;
     struct list parents; /* struct sio_family, in the order in which they are asked */
     uint32_t connect_timeout_ms;
@@ -25,6 +26,10 @@ struct sio_server {
     struct sio_recovery_limits recovery;
     struct sio_adapter *(*make_adapter)(struct sio_namespace *ns, void *user);
     void *adapter_user;
+
+    struct sio_observer *observer; /* NULL: nobody looks */
+    struct sio_admin *admin;       /* ends with the server; or NULL */
+    void (*free_admin)(struct sio_admin *admin);
 
     struct eio_server_options hooks; /* of the application: functions and user only */
 

@@ -152,6 +152,8 @@ void sio_socket_end(struct sio_socket *s, enum sio_disconnect_reason reason)
         ns->ops->on_disconnect(s, reason, ns->user);
     if (s->ticket)
         sio_recovery_close(s, reason);
+    if (ns->server->observer)
+        ns->server->observer->ops->ended(ns->server->observer, s, reason);
     ns->adapter->ops->leave_all(ns->adapter, s);
     let_go(s);
 }

