@@ -144,8 +144,10 @@ static enum verdict on_head(struct http_client *c, struct sio_str rest)
         complete(c);
         return ENDED;
     }
-    if (h->status >= 100 && h->status < 200)
+    if (h->status >= 100 && h->status < 200) {
+        http_parser_skip_body(c->parser); /* whatever its fields say */
         return GO_ON;
+    }
     if (h->has_length && h->content_length > c->max_body) {
         fail(c, SIO_ERR_TOO_BIG, "the reply is too large");
         return ENDED;

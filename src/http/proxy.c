@@ -347,8 +347,10 @@ static int on_head(const struct tunnel *t, size_t left, struct sio_diag *diag)
 {
     int status = http_parser_head(t->parser)->status;
 
-    if (status / 100 == 1 && status != 101)
+    if (status / 100 == 1 && status != 101) {
+        http_parser_skip_body(t->parser); /* whatever its fields say */
         return 0;
+    }
     if (status / 100 != 2)
         return refused(t, status, diag);
     /* Whoever is behind the proxy waits for us to speak. */

@@ -115,6 +115,7 @@ static struct sio_client *new_client(struct world *w, uint16_t port)
     char url[64];
     struct sio_client_options o = {
         .url = url,
+        .proxy = "",
         .transports = w->frames ? SIO_TRANSPORTS_WEBSOCKET : SIO_TRANSPORTS_POLLING,
         .no_reconnect = true,
         .max_message = 1 << 16,

@@ -279,6 +279,8 @@ bool begin(struct world *w, struct sio_client_options *o)
     o->url = url;
     o->on_down = on_down;
     o->user = w;
+    if (!o->proxy)
+        o->proxy = ""; /* whatever the environment says */
     if (!o->reconnect_delay_ms)
         o->reconnect_delay_ms = 1;
     w->client = sio_client_new(w->loop, o, NULL);

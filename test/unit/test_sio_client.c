@@ -40,6 +40,9 @@ static void replies_that_are_no_open_packet_end_the_attempt(void **state)
 {
     static const struct hostile cases[] = {
         {"x", "not HTTP"},
+        {"HTTP/1.1 103 Early\r\nContent-Length: 1\r\n\r\nHTTP/1.1 200 "
+         "OK\r\nContent-Length: 1\r\n\r\n9",
+         "poll brought a packet that is not valid"},
         {"HTTP/1.1 20 OK\r\n\r\n0", "not HTTP"},
         {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n0",
          "not HTTP"},
