@@ -64,8 +64,11 @@ def recovers(server):
                 if transport == "upgrade":
                     wait_for(lambda: proxy.n_visits >= 2, "the upgrade")
                 expect_echo(client, "something", "with an offset")
+                other.say(f'ack / 10000 ["watch","{first[2]}"]')
+                equal(other.next("ack")[2], [True])
                 proxy.cut()
                 client.next("disconnect")
+                equal(next_event(other, "left")[0], first[2])
                 for i in range(3):
                     other.say(f'emit / ["in-room","room","missed",{i}]')
                 expect_echo(other, "all of it was sent")
