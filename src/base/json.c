@@ -508,8 +508,15 @@ bool json_token(struct sio_str *rest, struct sio_str *token)
     while (p < end && is_separator(*p))
         p++;
     start = p;
-    if (p < end)
-        p = memchr("[]{}", *p, 4) ? p + 1 : pass_value(p, end);
+    if (p < end) {
+        switch (*p) {
+        case '[':
+        case ']':
+        case '{':
+        case '}': p++; break;
+        default: p = pass_value(p, end); break;
+        }
+    }
     *token = (struct sio_str){start, (size_t)(p - start)};
     *rest = (struct sio_str){p, (size_t)(end - p)};
     return token->len > 0;
@@ -665,17 +672,44 @@ void json_string_decode(struct sio_str raw, struct wbuf *w)
  * Numbers.
  */
 
-/* Up to 15 digits and a sign fit a double as they are. */
-static bool small_integer(struct sio_str value, double *out)
+/*
+ * Up to 15 digits fit a double as they are, and so does a power of ten up to 10^22: one
+ * division of the two is rounded once, as strtod would.  Not where the processor counts
+ * with more bits than a double has.
+ */
+#define EXACT_DIGITS 15
+#define DIVIDES_ONCE (FLT_EVAL_METHOD == 0)
+static const double power_of_10[EXACT_DIGITS + 1] = {
+    1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+    1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+};
+
+/* Digits, maybe a sign and a point; no exponent. */
+static bool small_decimal(struct sio_str value, double *out)
 {
     bool negative = value.ptr[0] == '-';
-    uint64_t n;
+    size_t n_digits = 0, n_behind = 0;
+    bool point = false;
+    uint64_t n = 0;
+    double d;
 
-    if (negative)
-        value = (struct sio_str){value.ptr + 1, value.len - 1};
-    if (value.len > 15 || str_to_u64(value, UINT64_MAX, &n) < 0)
+    for (size_t i = negative; i < value.len; i++) {
+        char c = value.ptr[i];
+
+        if (c == '.') {
+            point = true;
+            continue;
+        }
+        if (c < '0' || c > '9' || n_digits == EXACT_DIGITS)
+            return false;
+        n = n * 10 + (uint64_t)(c - '0');
+        n_digits++;
+        n_behind += point;
+    }
+    if (point && !DIVIDES_ONCE)
         return false;
-    *out = negative ? -(double)n : (double)n;
+    d = (double)n / power_of_10[n_behind];
+    *out = negative ? -d : d;
     return true;
 }
 
@@ -687,7 +721,7 @@ bool json_number(struct sio_str value, double *out)
 
     if (value.len == 0 || json_type(value) != JSON_NUMBER)
         return false;
-    if (small_integer(value, out))
+    if (small_decimal(value, out))
         return true;
     if (value.len < sizeof(small)) {
         memcpy(small, value.ptr, value.len);
@@ -740,6 +774,35 @@ static void add_zeros(struct wbuf *w, int n)
         wbuf_add_byte(w, '0');
 }
 
+/*
+ * Most numbers have few decimals.  If n / 10^k gives d > 0 back, these are its digits,
+ * and with the least k they are the fewest.
+ */
+static bool write_short(struct wbuf *w, double d)
+{
+    for (int k = 1; DIVIDES_ONCE && k <= 6; k++) {
+        double scaled = d * power_of_10[k] + 0.5;
+        char digits[STR_U64_SIZE];
+        size_t len, whole;
+        uint64_t n;
+
+        if (scaled >= 1e15)
+            return false;
+        n = (uint64_t)scaled;
+        if ((double)n / power_of_10[k] != d)
+            continue;
+        len = str_from_u64(n, digits);
+        whole = len > (size_t)k ? len - (size_t)k : 0;
+        wbuf_add(w, digits, whole);
+        wbuf_add_cstr(w, whole > 0 ? "." : "0.");
+        if (whole == 0)
+            add_zeros(w, k - (int)len);
+        wbuf_add(w, digits + whole, len - whole);
+        return true;
+    }
+    return false;
+}
+
 /* In the form of ECMA-262, "Number::toString", but for -0. */
 void json_write_double(struct wbuf *w, double d)
 {
@@ -758,6 +821,8 @@ void json_write_double(struct wbuf *w, double d)
         wbuf_add_u64(w, (uint64_t)d);
         return;
     }
+    if (write_short(w, d))
+        return;
     n = shortest_digits(d, digits, &exp);
     if (exp > 21 || exp < -5) {
         wbuf_add(w, digits, 1);

@@ -331,6 +331,9 @@ static void reads_numbers(void **state)
     (void)state;
     assert_true(json_number(str("-17"), &d) && d == -17);
     assert_true(json_number(str("0.1"), &d) && d == 0.1);
+    assert_true(json_number(str("-123456789.012345"), &d) && d == -123456789.012345);
+    assert_true(json_number(str("1234567890.0123456"), &d) && d == 1234567890.0123456);
+    assert_true(json_number(str("0.000000000000001"), &d) && d == 1e-15);
     assert_true(json_number(str("1e400"), &d) && d > 1e308);
     assert_true(
         json_number(str("1797693134862315708145274237317043567980705675258449965989"
@@ -373,6 +376,49 @@ static void writes_the_shortest_number(void **state)
     assert_written(1.7976931348623157e308, "1.7976931348623157e+308");
     assert_written(1e308 * 10, "null");
     assert_written(123456.789, "123456.789");
+    assert_written(0.000012, "0.000012");
+    assert_written(0.25, "0.25");
+    assert_written(99999999.000001, "99999999.000001");
+    assert_written(100000000.5, "100000000.5");
+    assert_written(123456789012345.5, "123456789012345.5");
+}
+
+/* A few digits behind the point, and their neighbours. */
+static void reads_and_writes_decimals_as_the_c_library_does(void **state)
+{
+    (void)state;
+    for (unsigned i = 1; i < 200000; i += 37) {
+        for (int k = 0; k <= 8; k++) {
+            char text[40];
+            struct wbuf w;
+            double d;
+
+            snprintf(text, sizeof(text), "%u.%0*u", i % 1000, k + 1, i % 10);
+            assert_true(json_number(sio_str_from(text), &d));
+            assert_true(d == strtod(text, NULL));
+            d += d * (i % 3) * 2.220446049250313e-16;
+            wbuf_init(&w, 64);
+            json_write_double(&w, d);
+            wbuf_add_byte(&w, '\0');
+            assert_true(strtod(wbuf_str(&w).ptr, NULL) == d);
+            wbuf_fini(&w);
+        }
+    }
+}
+
+static void gives_one_token_after_another(void **state)
+{
+    static const char *const wanted[] = {
+        "{", "\"a,\\\"\"", "[", "1.5e3", "null", "{", "}", "]", "\"b\"", "true", "}"};
+    struct sio_str rest = str(" {\"a,\\\"\" : [ 1.5e3,null ,{}], \"b\":true}\n");
+    struct sio_str token;
+
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(wanted); i++) {
+        assert_true(json_token(&rest, &token));
+        assert_true(str_eq_cstr(token, wanted[i]));
+    }
+    assert_false(json_token(&rest, &token));
 }
 
 static void writes_numbers_that_read_back_the_same(void **state)
@@ -433,6 +479,8 @@ int main(void)
         cmocka_unit_test(reads_numbers),
         cmocka_unit_test(writes_the_shortest_number),
         cmocka_unit_test(writes_numbers_that_read_back_the_same),
+        cmocka_unit_test(reads_and_writes_decimals_as_the_c_library_does),
+        cmocka_unit_test(gives_one_token_after_another),
         cmocka_unit_test(writes_strings),
     };
 
