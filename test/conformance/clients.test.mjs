@@ -231,4 +231,19 @@ test('all of it works over TLS', async () => {
   }
 });
 
+test('all of it works with every option on', async () => {
+  const { port: rich } = await startServer('--deflate', '--cookie', '--recovery', '--allow-eio3',
+    '--jsonp');
+  const text = upTo(20000).join(' ');
+  for (const kind of ALL) {
+    const socket = await kind.join(rich);
+    for (const large of [text, Buffer.from(text)])
+      assert.deepEqual(await call(socket, 'message-with-ack', large), [large]);
+    const whole = collect(socket, 'burst', 300);
+    socket.emit('burst', 300, 2000);
+    assert.deepEqual(await soon(whole, 'the burst', 20000), upTo(300));
+    socket.disconnect();
+  }
+});
+
 await run();
