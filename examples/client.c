@@ -308,7 +308,7 @@ static int run(struct app *app, struct sio_diag *diag)
     app->client = sio_client_new(app->loop, &app->opts, diag);
     if (!app->client)
         return SIO_ERR_INVAL;
-    s = sio_client_socket(app->client, app->nsp, &ops, app);
+    s = sio_client_join(app->client, app->nsp, &ops, app);
     if (!s)
         return sio_diag_set(diag, SIO_ERR_INVAL, "no namespace: %s", app->nsp);
     if (app->auth && sio_client_socket_set_auth(s, sio_str_from(app->auth)) < 0)

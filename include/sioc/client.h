@@ -178,8 +178,8 @@ struct sio_client_socket_ops {
  * already, out of memory.
  */
 SIOC_API struct sio_client_socket *
-sio_client_socket(struct sio_client *c, const char *name,
-                  const struct sio_client_socket_ops *ops, void *user);
+sio_client_join(struct sio_client *c, const char *name,
+                const struct sio_client_socket_ops *ops, void *user);
 
 /*
  * Leaves the namespace: on_disconnect ("io client disconnect") runs before this returns.

@@ -219,7 +219,7 @@ static int make_client(struct agent_uplink *u, struct sio_diag *diag)
     u->client = sio_client_new(u->loop, &opts, diag);
     if (!u->client)
         return SIO_ERR_INVAL;
-    u->socket = sio_client_socket(u->client, "/", &socket_ops, u);
+    u->socket = sio_client_join(u->client, "/", &socket_ops, u);
     if (!u->socket)
         return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
     return SIO_OK;

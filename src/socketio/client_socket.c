@@ -431,7 +431,7 @@ struct sio_client_socket *sio_client_socket_find(struct sio_client *c,
     return NULL;
 }
 
-struct sio_client_socket *sio_client_socket(struct sio_client *c, const char *name,
+struct sio_client_socket *sio_client_join(struct sio_client *c, const char *name,
                                             const struct sio_client_socket_ops *ops,
                                             void *user)
 {

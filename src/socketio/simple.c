@@ -367,7 +367,7 @@ static int build(struct sio_simple *s, const struct sio_simple_options *o,
     s->client = sio_client_new(s->loop, &client, diag);
     if (!s->client)
         return SIO_ERR_INVAL;
-    s->socket = sio_client_socket(s->client, o->nsp ? o->nsp : "/", &socket_ops, s);
+    s->socket = sio_client_join(s->client, o->nsp ? o->nsp : "/", &socket_ops, s);
     if (!s->socket)
         return sio_diag_set(diag, SIO_ERR_INVAL, "no namespace of that name");
     rv = sio_client_socket_set_auth(s->socket, o->auth);

@@ -127,7 +127,7 @@ static struct sio_client *new_client(struct world *w, uint16_t port)
 
     snprintf(url, sizeof(url), "http://127.0.0.1:%u", (unsigned)port);
     c = sio_client_new(w->loop, &o, NULL);
-    assert(c && sio_client_socket(c, "/", &socket_ops, w));
+    assert(c && sio_client_join(c, "/", &socket_ops, w));
     assert(sio_client_connect(c) == SIO_OK);
     return c;
 }

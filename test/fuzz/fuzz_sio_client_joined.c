@@ -236,7 +236,7 @@ static void make_client(struct world *w, uint16_t port)
     snprintf(url, sizeof(url), "http://127.0.0.1:%u", (unsigned)port);
     w->client = sio_client_new(w->loop, &o, NULL);
     assert(w->client);
-    s = sio_client_socket(w->client, "/", &socket_ops, w);
+    s = sio_client_join(w->client, "/", &socket_ops, w);
     assert(s && sio_client_socket_on_any(s, on_any, w) == SIO_OK);
     assert(sio_client_socket_on_any_outgoing(s, on_any, w) == SIO_OK);
     emit(w, s, "early");

@@ -94,7 +94,7 @@ int main(void)
     sio_namespace_on(ns, "add", on_add, NULL);
     snprintf(url, sizeof(url), "http://127.0.0.1:%d", port);
     client = sio_client_new(app.loop, &client_opts, &diag);
-    sio_client_socket(client, "/", &client_ops, &app);
+    sio_client_join(client, "/", &client_ops, &app);
     sio_client_connect(client);
     net_loop_run(app.loop);
     sio_client_free(client);

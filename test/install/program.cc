@@ -71,7 +71,7 @@ int main()
             },
             user);
     };
-    sio_client_socket(client.get(), "/", &ops, &app);
+    sio_client_join(client.get(), "/", &ops, &app);
     sio_client_connect(client.get());
     net_loop_run(app.loop.get());
     client.reset();

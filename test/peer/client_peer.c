@@ -367,8 +367,8 @@ int main(int argc, char **argv)
     p.client = sio_client_new(p.loop, &o, &diag);
     if (!p.client)
         fail(diag.text);
-    listen_to(&p, p.root = sio_client_socket(p.client, "/", &ops, &p));
-    listen_to(&p, p.custom = sio_client_socket(p.client, "/custom", &ops, &p));
+    listen_to(&p, p.root = sio_client_join(p.client, "/", &ops, &p));
+    listen_to(&p, p.custom = sio_client_join(p.client, "/custom", &ops, &p));
     net_timer_init(&p.deadline, p.loop, on_deadline, &p);
     net_timer_start(&p.deadline, DEADLINE_MS);
     check(sio_client_connect(p.client) == SIO_OK, "connect");

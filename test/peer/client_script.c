@@ -291,7 +291,7 @@ static void add_socket(struct script *x, const char *name)
     if (x->n_sockets == N_ELEMENTS(x->sockets))
         fatal("too many namespaces");
     x->names[x->n_sockets] = strdup(name);
-    s = sio_client_socket(x->client, name, &ops, x);
+    s = sio_client_join(x->client, name, &ops, x);
     x->sockets[x->n_sockets++] = s;
     if (!s)
         fatal("no socket");

@@ -286,7 +286,7 @@ bool begin(struct world *w, struct sio_client_options *o)
     w->client = sio_client_new(w->loop, o, NULL);
     if (!w->client)
         return false;
-    w->socket = sio_client_socket(w->client, "/", &socket_ops, w);
+    w->socket = sio_client_join(w->client, "/", &socket_ops, w);
     return w->socket && sio_client_connect(w->client) == SIO_OK;
 }
 

@@ -81,7 +81,7 @@ void sio_client_free(struct sio_client *c)
     (void)c;
 }
 
-struct sio_client_socket *sio_client_socket(struct sio_client *c, const char *name,
+struct sio_client_socket *sio_client_join(struct sio_client *c, const char *name,
                                             const struct sio_client_socket_ops *ops,
                                             void *user)
 {

@@ -103,7 +103,7 @@ static void join(struct person *p, struct net_loop *loop, const struct hub *hub,
     snprintf(url, sizeof(url), "http://127.0.0.1:%d", hub_port(hub));
     p->client = sio_client_new(loop, &opts, &diag);
     assert_non_null(p->client);
-    p->socket = sio_client_socket(p->client, "/", &person_ops, p);
+    p->socket = sio_client_join(p->client, "/", &person_ops, p);
     assert_non_null(p->socket);
     assert_int_equal(sio_client_connect(p->client), SIO_OK);
 }

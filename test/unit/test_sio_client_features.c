@@ -376,7 +376,7 @@ static void auth_may_come_later(void **state)
 
     (void)state;
     asked = NULL;
-    s = sio_client_socket(w->client, "/late", &ops, w);
+    s = sio_client_join(w->client, "/late", &ops, w);
     assert_ptr_equal(asked, s);
     assert_int_equal(sio_client_socket_give_auth(s, SIO_STR("[1]")), SIO_ERR_INVAL);
     assert_int_equal(n_posted(w, "/late"), 0);
@@ -393,7 +393,7 @@ static void auth_that_never_comes_ends_the_attempt(void **state)
     struct world *w = joined(&o, session);
 
     (void)state;
-    assert_non_null(sio_client_socket(w->client, "/late", &ops, w));
+    assert_non_null(sio_client_join(w->client, "/late", &ops, w));
     run_until(w, w->n_downs);
     assert_string_equal(w->why, "the application gave no auth in time");
     assert_int_equal(sio_client_socket_give_auth(asked, SIO_STR("{}")), SIO_ERR_CLOSED);
