@@ -332,6 +332,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "conformance: %s\n", diag.text);
         rv = SIO_ERR_IO;
     }
+    end_joins(&app);
     sio_server_free(app.server);
     if (app.engine)
         eio_server_free(app.engine);

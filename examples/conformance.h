@@ -24,6 +24,7 @@ struct app {
     struct sio_server *server; /* without */
     struct sio_namespace *dynamic;
     struct watch *watches;
+    struct slow *slow; /* joins that take their time */
     bool recovery;
 };
 
@@ -62,5 +63,7 @@ void free_watches(struct app *app);
 
 /* conformance_namespaces.c: makes all namespaces.  SIO_OK or SIO_ERR_NOMEM. */
 int add_namespaces(struct app *app);
+/* Refuses whoever still waits; while the loop is there. */
+void end_joins(struct app *app);
 
 #endif

@@ -122,21 +122,40 @@ static void restricted(struct sio_socket *s, struct sio_str auth, struct sio_joi
 
 /* Decides after as many milliseconds as auth.delay says, by auth.accept. */
 struct slow {
+    struct slow *next;
+    struct app *app;
     struct net_timer timer;
     struct sio_join *join;
     bool accept;
 };
+
+static void end_join(struct slow *slow, bool accept)
+{
+    struct slow **at = &slow->app->slow;
+
+    while (*at != slow)
+        at = &(*at)->next;
+    *at = slow->next;
+    net_timer_stop(&slow->timer);
+    if (accept)
+        sio_join_accept(slow->join);
+    else
+        sio_join_refuse(slow->join, "too slow", str("null"));
+    free(slow);
+}
 
 static void on_slow_due(struct net_timer *timer, void *user)
 {
     struct slow *slow = user;
 
     (void)timer;
-    if (slow->accept)
-        sio_join_accept(slow->join);
-    else
-        sio_join_refuse(slow->join, "too slow", str("null"));
-    free(slow);
+    end_join(slow, slow->accept);
+}
+
+void end_joins(struct app *app)
+{
+    while (app->slow)
+        end_join(app->slow, false);
 }
 
 static void slowly(struct sio_socket *s, struct sio_str auth, struct sio_join *j,
@@ -152,10 +171,14 @@ static void slowly(struct sio_socket *s, struct sio_str auth, struct sio_join *j
     if (slow) {
         net_timer_init(&slow->timer, app->loop, on_slow_due, slow);
         slow->join = j;
+        slow->app = app;
         slow->accept = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "accept"));
     }
-    if (!slow ||
-        net_timer_start(&slow->timer, ms > 0 && ms < 60000 ? (uint64_t)ms : 0) < 0) {
+    if (slow && net_timer_start(&slow->timer,
+                                ms > 0 && ms < 60000 ? (uint64_t)ms : 0) == SIO_OK) {
+        slow->next = app->slow;
+        app->slow = slow;
+    } else {
         sio_join_refuse(j, sio_strerror(SIO_ERR_NOMEM), str(NULL));
         free(slow);
     }
