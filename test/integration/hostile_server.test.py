@@ -184,7 +184,9 @@ def survive(sessions, **options):
             check(line[3] > 0, "it does not come back")
         client.next("up")
         client.next("connect")
-        check(len(client.all("down")) == len(sessions), client.lines())
+        # An attempt with little time may end in vain on a busy machine, too.
+        more = client.all("down")[len(sessions):]
+        check("timeout" in options or not more, client.lines())
 
 
 @case("replies that are not HTTP, or not for us")
