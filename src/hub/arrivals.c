@@ -144,7 +144,8 @@ static int emit_update(struct hub *hub, struct sio_slice value, uint32_t camera_
     struct sio_message *m;
     int rv;
 
-    if (sio_namespace_room_size(hub->ns, rooms[0]) == 0)
+    /* With recovery a viewer may come back and want it. */
+    if (hub->config->recovery_s == 0 && sio_namespace_room_size(hub->ns, rooms[0]) == 0)
         return SIO_OK;
     m = sio_message_new("snapshot_update");
     if (!m)

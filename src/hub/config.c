@@ -75,6 +75,11 @@ static const struct setting settings[] = {
     TEXT("session_cookie", NULL, NULL, session_cookie),
     TEXT("origins", NULL, NULL, origins),
     NUMBER("refuse_origins", NULL, NULL, KIND_SWITCH, refuse_origins, 0, 0),
+    TEXT("admin_user", NULL, NULL, admin_user),
+    TEXT("admin_hash_file", NULL, NULL, admin_hash_file),
+    NUMBER("admin_write", NULL, NULL, KIND_SWITCH, admin_write, 0, 0),
+    NUMBER("admin_events", NULL, NULL, KIND_SWITCH, admin_events, 0, 0),
+    NUMBER("recovery", NULL, NULL, KIND_NUMBER, recovery_s, 0, 86400),
     NUMBER("max_payload", NULL, NULL, KIND_SIZE, max_payload_bytes, 1000000, 256 * MIB),
     NUMBER("max_queue", NULL, NULL, KIND_SIZE, max_queue_bytes, 65536, 1024 * MIB),
     NUMBER("max_store", NULL, NULL, KIND_SIZE, max_store_bytes, MIB, 65536 * MIB),
@@ -593,6 +598,9 @@ static int check_all(struct hub_config *c, struct sio_diag *diag)
 {
     if (!c->tls_cert != !c->tls_key)
         return sio_diag_set(diag, SIO_ERR_INVAL, "tls_cert and tls_key go together");
+    if (!c->admin_user != !c->admin_hash_file)
+        return sio_diag_set(diag, SIO_ERR_INVAL,
+                            "admin_user and admin_hash_file go together");
     if (c->refuse_origins && !c->origins)
         return sio_diag_set(diag, SIO_ERR_INVAL, "refuse_origins needs origins");
     if (c->n_cameras > c->max_cameras)

@@ -45,9 +45,13 @@ struct hub_config {
     char *tls_key;
     char *token; /* that agents must show; or NULL */
     char *redis_url;
-    uint64_t log_level; /* enum sio_log_level */
+    char *admin_user;      /* of the Admin UI; both or neither */
+    char *admin_hash_file; /* a bcrypt hash */
+    uint64_t log_level;    /* enum sio_log_level */
 
     bool allow_eio3;            /* clients of Socket.IO 2 */
+    bool admin_write;           /* the Admin UI may also change something */
+    bool admin_events;          /* and sees sockets and events one by one */
     bool compression;           /* of JSON and pages, and of replies to polls */
     bool websocket_compression; /* permessage-deflate, to who offers it */
     char *session_cookie;       /* its name, or NULL: none */
@@ -58,6 +62,7 @@ struct hub_config {
     uint64_t max_queue_bytes;   /* waiting for one viewer */
     uint64_t max_store_bytes;
     uint64_t max_sessions;
+    uint64_t recovery_s; /* how long a client may be away; 0: no recovery */
     uint64_t max_cameras;
     uint64_t trusted_proxies; /* in front of the hub */
     uint64_t live_width;      /* pixels */

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <sioc/admin.h>
+
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "hub/fences.h"
@@ -17,6 +20,7 @@
 #define TICK_MS             1000
 #define IDLE_MS             60000
 #define PREFLIGHT_MAX_AGE_S 86400
+#define ADMIN_HASH_MAX      4096 /* bytes of the file */
 
 /* Below the state directory; each is made at start where it is missing. */
 static int make_folders(struct hub *hub, struct sio_diag *diag)
@@ -77,6 +81,26 @@ static void on_tick(struct net_timer *timer, void *user)
 
 static void on_deadline(struct net_timer *timer, void *user);
 
+/* The first line of the file; what it says is never shown. */
+static int attach_admin(struct hub *hub, struct sio_diag *diag)
+{
+    const struct hub_config *config = hub->config;
+    struct sio_admin_options admin = {.username = config->admin_user,
+                                      .read_only = !config->admin_write,
+                                      .development = config->admin_events};
+    char *text;
+    size_t len;
+    int rv = file_read(config->admin_hash_file, ADMIN_HASH_MAX, &text, &len, diag);
+
+    if (rv < 0)
+        return rv;
+    text[strcspn(text, " \t\r\n")] = '\0';
+    admin.password_hash = text;
+    rv = sio_admin_attach(hub->sio, &admin, diag);
+    mem_free(text);
+    return rv;
+}
+
 static int make_servers(struct hub *hub, struct sio_diag *diag)
 {
     const struct hub_config *config = hub->config;
@@ -110,6 +134,7 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
                             .server_no_context_takeover = true,
                             .client_no_context_takeover = true},
             },
+        .recovery = {.max_away_ms = (uint32_t)config->recovery_s * 1000},
     };
 
     hub->http = http_server_new(hub->loop, &http);
@@ -123,6 +148,8 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
         hub_programs_route(hub) < 0 || hub_info_route(hub) < 0 ||
         hub_snapshot_route(hub) < 0 || hub_live_init(hub) < 0)
         return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+    if (config->admin_user && attach_admin(hub, diag) < 0)
+        return SIO_ERR_INVAL;
     if (config->www_dir)
         return hub_www_init(&hub->www, hub, diag);
     if (hub_page_init(hub) < 0)

@@ -30,6 +30,9 @@ static void reads_settings_nucs_and_cameras(void **state)
                                "origins = https://a.example.test http://b\n"
                                "refuse_origins = yes\n"
                                "session_cookie = hub\n"
+                               "admin_user = root\n"
+                               "admin_write = yes\n"
+                               "recovery = 90\n"
                                "[nuc sede-1]\n"
                                "token = secreto\n"
                                "[camara 192.0.2.7]\n"
@@ -51,6 +54,9 @@ static void reads_settings_nucs_and_cameras(void **state)
     assert_true(c.websocket_compression && c.refuse_origins);
     assert_string_equal(c.origins, "https://a.example.test http://b");
     assert_string_equal(c.session_cookie, "hub");
+    assert_string_equal(c.admin_user, "root");
+    assert_true(c.admin_write && !c.admin_events);
+    assert_int_equal(c.recovery_s, 90);
     assert_int_equal(c.n_nucs, 1);
     assert_string_equal(c.nucs[0].token, "secreto");
     assert_int_equal(c.n_cameras, 2);
@@ -210,6 +216,8 @@ static void refuses_what_does_not_go_together(void **state)
 
     (void)state;
     assert_refused("tls_cert = x", none, no_args, "tls_cert and tls_key go together");
+    assert_refused("admin_user = x", none, no_args,
+                   "admin_user and admin_hash_file go together");
     assert_refused("[camara a]\nnuc = b", none, no_args,
                    "camera a is of NUC \"b\", which has no [nuc] section");
     assert_refused("", none, unknown, "unknown option --prot (see --help)");
