@@ -17,9 +17,8 @@
 
 #define STACK_BYTES  (1024 * 1024)
 #define OPEN_MS      12000
-#define SILENT_MS    10000 /* without a picture the session is over */
 #define PAUSE_MIN_MS 1000
-#define PAUSE_MAX_MS 30000
+#define PAUSE_MAX_MS 5000 /* somebody looks, or may want a picture at once */
 #define NS_PER_MS    UINT64_C(1000000)
 
 struct agent_feed {
@@ -190,7 +189,6 @@ static bool play_video(struct agent_feed *f, struct agent_capture *c,
     if (c->target.user[0])
         agent_logins_tell(f->opts.logins, &c->target, *outcome);
     while (*outcome == AGENT_PICTURE && !is_ending(f)) {
-        set_deadline(c, SILENT_MS);
         *outcome = agent_video_next(v, frame, why);
         if (*outcome != AGENT_PICTURE)
             break;
@@ -339,7 +337,9 @@ static void *run(void *arg)
             break;
         put_error(f, &why);
         pause_ms = shown || pause_ms == 0 ? PAUSE_MIN_MS : pause_ms * 2;
-        pause_for(f, pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS);
+        if (pause_ms > PAUSE_MAX_MS)
+            pause_ms = PAUSE_MAX_MS;
+        pause_for(f, pause_ms);
     }
     /* If this fails there is no memory: the feed is lost, and found at the end. */
     net_loop_post(f->loop, on_thread_end, f);

@@ -11,15 +11,24 @@
 /* So far behind the best that was seen, decoding is too slow: only key frames then. */
 #define LATE_US   700000
 #define INTIME_US 200000
+/* A camera's clock may be so much slower than ours, and its time stamps may jump. */
+#define DRIFT_PER_S 1000 /* us */
+#define JUMP_US     5000000
+/* Nothing at all for so long: the camera has gone.  Key frames may be much farther apart. */
+#define SILENT_NS  (10 * UINT64_C(1000000000))
+#define PICTURE_NS (60 * UINT64_C(1000000000))
 
 struct agent_video {
     struct agent_attempt attempt;
+    struct agent_capture *c;
     AVCodecContext *decoder;
     AVPacket *packet;
     int stream;
     bool started;   /* a key frame was decoded */
     int64_t lag_us; /* smallest distance of clock and time stamp so far */
     bool has_lag;
+    int64_t minded_us; /* when that was looked at last */
+    int64_t intime_us; /* when a packet was in time last */
 };
 
 static int open_decoder(struct agent_video *v)
@@ -39,8 +48,8 @@ static int open_decoder(struct agent_video *v)
     return rv < 0 ? rv : avcodec_open2(v->decoder, codec, NULL);
 }
 
-enum agent_outcome agent_video_open(const struct agent_capture *c,
-                                    struct agent_video **out, struct sio_diag *why)
+enum agent_outcome agent_video_open(struct agent_capture *c, struct agent_video **out,
+                                    struct sio_diag *why)
 {
     struct agent_video *v = mem_new(struct agent_video);
     enum agent_outcome outcome;
@@ -49,6 +58,7 @@ enum agent_outcome agent_video_open(const struct agent_capture *c,
     if (!v)
         return AGENT_NO_MEMORY;
     v->attempt.c = c;
+    v->c = c;
     agent_ffmpeg_enter(&v->attempt);
     rv = agent_ffmpeg_open_rtsp(&v->attempt);
     if (rv >= 0) {
@@ -66,24 +76,29 @@ enum agent_outcome agent_video_open(const struct agent_capture *c,
 
 /*
  * A camera's clock has its own origin; the smallest distance that was seen stands for no
- * delay at all.
+ * delay at all.  Its speed is its own, too, so that distance creeps; and who is late all
+ * the time, with nothing to decode but key frames, is not late: the time stamps have jumped.
  */
 static void mind_delay(struct agent_video *v, const AVPacket *p)
 {
     const AVStream *st = v->attempt.rtsp->streams[v->stream];
     int64_t at = p->pts != AV_NOPTS_VALUE ? p->pts : p->dts;
+    int64_t now = (int64_t)(clock_mono_ns() / 1000);
     int64_t lag;
 
     if (at == AV_NOPTS_VALUE)
         return;
-    lag = (int64_t)(clock_mono_ns() / 1000) -
-          av_rescale_q(at, st->time_base, (AVRational){1, 1000000});
-    if (!v->has_lag || lag < v->lag_us)
+    lag = now - av_rescale_q(at, st->time_base, (AVRational){1, 1000000});
+    v->lag_us += (now - v->minded_us) / (1000000 / DRIFT_PER_S);
+    v->minded_us = now;
+    if (!v->has_lag || lag < v->lag_us || now - v->intime_us > JUMP_US)
         v->lag_us = lag;
     v->has_lag = true;
-    if (lag - v->lag_us > LATE_US)
+    if (lag - v->lag_us <= LATE_US)
+        v->intime_us = now;
+    else
         v->decoder->skip_frame = AVDISCARD_NONKEY;
-    else if (lag - v->lag_us < INTIME_US)
+    if (lag - v->lag_us < INTIME_US)
         v->decoder->skip_frame = AVDISCARD_DEFAULT;
 }
 
@@ -113,9 +128,13 @@ static int decode(struct agent_video *v, AVFrame *frame)
 enum agent_outcome agent_video_next(struct agent_video *v, AVFrame *frame,
                                     struct sio_diag *why)
 {
+    uint64_t give_up_ns = clock_mono_ns() + PICTURE_NS;
     int rv = 0;
 
     while (rv == 0) {
+        uint64_t silent_ns = clock_mono_ns() + SILENT_NS;
+
+        v->c->deadline_ns = silent_ns < give_up_ns ? silent_ns : give_up_ns;
         rv = agent_capture_over(v->attempt.c)
                  ? AVERROR_EXIT
                  : av_read_frame(v->attempt.rtsp, v->packet);

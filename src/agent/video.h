@@ -16,12 +16,13 @@ struct agent_video;
  * Opens the session before c's deadline; c is borrowed until the close.  AGENT_PICTURE
  * with *out, or why not.
  */
-enum agent_outcome agent_video_open(const struct agent_capture *c,
-                                    struct agent_video **out, struct sio_diag *why);
+enum agent_outcome agent_video_open(struct agent_capture *c, struct agent_video **out,
+                                    struct sio_diag *why);
 
 /*
- * Waits for the next picture, until c's deadline (which the caller moves).  AGENT_PICTURE:
- * in frame, the caller's to unref; else the session is over.
+ * Waits for the next picture, for the first key frame if need be: as long as the camera
+ * sends anything, c's deadline is moved.  AGENT_PICTURE: in frame, the caller's to unref;
+ * else the session is over.
  */
 enum agent_outcome agent_video_next(struct agent_video *v, struct AVFrame *frame,
                                     struct sio_diag *why);

@@ -8,11 +8,11 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import live  # noqa: E402
 from nuchub import (Connection, SocketIO, case, check, equal, get_json, http, hub,  # noqa: E402
                     jpeg_text, run_cases, snapshot, temp_dir, wait_for)
 
 IP = "192.0.2.65"
-PART = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
 config = os.path.join(temp_dir(), "nuchubd.conf")
 with open(config, "w") as f:
     f.write("live_grace = 1\nlive_shared = 2\nlog_level = debug\n")
@@ -29,63 +29,8 @@ def picture(n, size=3000):
     return b"\xff\xd8\xff\xe0" + f"<{n}>".encode() + b"x" * size + b"\xff\xd9"
 
 
-class Stream:
-    """A viewer's <img>: the pictures that a browser would have shown."""
-
-    def __init__(self, ip=IP, cookie=None, agent="Test/1", query="?t=1", **fields):
-        self.c = Connection(port())
-        fields = {"User-Agent": agent, "Referer": "https://app.example/", **fields}
-        if cookie:
-            fields["Cookie"] = f"a=b; visor={cookie}"
-        self.c.request("GET", f"/api/camaras/{ip}/stream{query}", fields)
-        self.head = self.c.until(b"\r\n\r\n").decode()
-        check(" 200 " in self.head, self.head)
-        self.data = b""
-        self.ended = False
-
-    def field(self, name):
-        m = re.search(rf"(?im)^{name}: (.*?)\r?$", self.head)
-        return m and m[1]
-
-    def cookie(self):
-        return re.match(r"visor=([^;]+)", self.field("Set-Cookie"))[1]
-
-    def pump(self):
-        """Reads one chunk; False at the end.  A last chunk (a proper end) is an error."""
-        try:
-            size = int(self.c.until(b"\r\n"), 16)
-            check(size > 0, "the stream was ended properly")
-            self.data += self.c.exactly(size)
-            self.c.until(b"\r\n")
-            return True
-        except (AssertionError, ConnectionResetError) as e:
-            if "properly" in str(e):
-                raise
-            self.ended = True
-            return False
-
-    def next(self):
-        """The next picture, as soon as the part behind it has begun."""
-        while True:
-            parts = self.data.split(PART)
-            if len(parts) >= 3:
-                self.data = PART + PART.join(parts[2:])
-                return parts[1].removesuffix(b"\r\n")
-            if not self.pump():
-                raise AssertionError("the stream ended")
-
-    def until(self, wanted):
-        while True:
-            p = self.next()
-            if wanted(p):
-                return p
-
-    def wait_cut(self):
-        while self.pump():
-            pass
-
-    def close(self):
-        self.c.close()
+def Stream(ip=IP, **kw):
+    return live.Stream(port(), ip, **kw)
 
 
 class Agent(SocketIO):
@@ -137,7 +82,7 @@ def _():
         s.next()
         a.frame(picture("one"))
         equal(s.next(), picture("one"))
-        equal(s.data, PART)
+        equal(s.data, live.PART)
         s.close()
 
 
@@ -257,22 +202,22 @@ def _():
     cookie = "B" * 20
     ips = [f"192.0.2.{i}" for i in range(80, 85)]
     agents = [Agent(f"nuc_{ip}", ip) for ip in ips]
-    live = {ip: [Stream(ip, cookie)] for ip in ips}
+    tiles = {ip: [Stream(ip, cookie=cookie)] for ip in ips}
     for round in range(5):
         for ip in ips:
-            live[ip].append(Stream(ip, cookie, query=f"?t={round}"))
+            tiles[ip].append(Stream(ip, cookie=cookie, query=f"?t={round}"))
         for n, a in enumerate(agents):
             a.frame(picture(f"{round}.{n}"))
-            live[a.ip][-1].until(lambda p, w=picture(f"{round}.{n}"): p == w)
+            tiles[a.ip][-1].until(lambda p, w=picture(f"{round}.{n}"): p == w)
     for ip in ips:
-        for s in live[ip][:-1]:
+        for s in tiles[ip][:-1]:
             s.wait_cut()
-    six = Stream("192.0.2.85", cookie)
-    live[ips[0]][-1].wait_cut()  # never more than five
+    six = Stream("192.0.2.85", cookie=cookie)
+    tiles[ips[0]][-1].wait_cut()  # never more than five
     for a in agents[1:]:
         a.frame(picture("still"))
-        live[a.ip][-1].until(lambda p: p == picture("still"))
-    for s in [six] + [s for ip in ips for s in live[ip]]:
+        tiles[a.ip][-1].until(lambda p: p == picture("still"))
+    for s in [six] + [s for ip in ips for s in tiles[ip]]:
         s.close()
     for a in agents:
         a.close()
