@@ -36,7 +36,8 @@ struct sio_admin_options {
 
 /*
  * Makes the namespace, which ends with the server.  A UI gets what eio_handshake tells
- * of each client, without cookie and authorization fields, and sio_socket_attributes.
+ * of each client, without cookie and authorization fields and without parameters of the query
+ * that are named token, password and the like, and sio_socket_attributes.
  * Costs nothing while no UI is there.
  *
  * opts is copied.  Once per server.  SIO_OK; SIO_ERR_INVAL: no name and hash (or both

@@ -55,7 +55,7 @@ void sio_admin_write_socket(struct wbuf *w, const struct sio_socket *s)
     wbuf_add_cstr(w, ",\"data\":");
     wbuf_add_str(w, data.ptr ? data : SIO_STR("{}"));
     wbuf_add_cstr(w, ",\"handshake\":");
-    sio_describe_handshake(w, session, ns->server->path);
+    sio_describe_handshake(w, session, ns->server->path, true);
     wbuf_add_cstr(w, ",\"rooms\":");
     write_rooms(w, s);
     wbuf_add_byte(w, '}');

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/json.h"
+#include "base/list.h"
 #include "base/str.h"
 #include "socketio/query.h"
 
@@ -56,6 +57,38 @@ static void write_headers(struct wbuf *w, const struct eio_session *s)
     wbuf_add_byte(w, '}');
 }
 
+/* Parameters in which applications are known to carry secrets. */
+static bool is_secret_parameter(struct sio_str raw)
+{
+    static const char *const names[] = {"access_token", "api_key",  "apikey", "auth",
+                                        "key",          "password", "secret", "token"};
+    char text[3 * 16]; /* decoded it is no longer than raw */
+    struct sio_str name = {text, 0};
+
+    if (raw.len > sizeof(text))
+        return false;
+    name.len = str_percent_decode(raw, text, true);
+    for (size_t i = 0; i < N_ELEMENTS(names); i++)
+        if (str_ieq(name, sio_str_from(names[i])))
+            return true;
+    return false;
+}
+
+/* The same query without them. */
+static void write_public(struct wbuf *w, struct sio_str query)
+{
+    while (query.ptr) {
+        struct sio_str parameter = str_cut(&query, '&');
+        struct sio_str rest = parameter;
+
+        if (is_secret_parameter(str_cut(&rest, '=')))
+            continue;
+        if (w->len > 0)
+            wbuf_add_byte(w, '&');
+        wbuf_add_str(w, parameter);
+    }
+}
+
 static void write_query(struct wbuf *w, struct sio_str query)
 {
     size_t at;
@@ -80,28 +113,44 @@ static void write_time(struct wbuf *w, int64_t time_ms)
     wbuf_addf(w, ",\"issued\":%lld,\"time\":\"%s\"", (long long)time_ms, text);
 }
 
-int sio_describe_handshake(struct wbuf *w, const struct eio_session *s,
-                           const char *path)
+static void write_url(struct wbuf *w, const char *path, struct sio_str query)
 {
-    const struct eio_handshake *h = eio_session_handshake(s);
     struct wbuf url;
 
+    wbuf_init(&url, UINT32_MAX);
+    wbuf_add_cstr(&url, path);
+    wbuf_add_byte(&url, '?');
+    wbuf_add_str(&url, query);
+    wbuf_add_cstr(w, ",\"url\":");
+    json_write_string(w, wbuf_str(&url));
+    if (w->error == SIO_OK)
+        w->error = url.error;
+    wbuf_fini(&url);
+}
+
+int sio_describe_handshake(struct wbuf *w, const struct eio_session *s,
+                           const char *path, bool hide_secrets)
+{
+    const struct eio_handshake *h = eio_session_handshake(s);
+    struct sio_str query = h->query;
+    struct wbuf public;
+
+    wbuf_init(&public, UINT32_MAX);
+    if (hide_secrets) {
+        write_public(&public, query);
+        query = wbuf_str(&public);
+    }
     write_headers(w, s);
-    write_query(w, h->query);
+    write_query(w, query);
     wbuf_add_cstr(w, ",\"address\":");
     json_write_string(w, h->address);
     wbuf_addf(w, ",\"secure\":%s,\"xdomain\":%s", h->secure ? "true" : "false",
               eio_session_field(s, "origin").ptr ? "true" : "false");
     write_time(w, h->time_ms);
-    wbuf_init(&url, UINT32_MAX);
-    wbuf_add_cstr(&url, path);
-    wbuf_add_byte(&url, '?');
-    wbuf_add_str(&url, h->query);
-    wbuf_add_cstr(w, ",\"url\":");
-    json_write_string(w, wbuf_str(&url));
+    write_url(w, path, query);
     wbuf_add_byte(w, '}');
     if (w->error == SIO_OK)
-        w->error = url.error;
-    wbuf_fini(&url);
+        w->error = public.error;
+    wbuf_fini(&public);
     return w->error;
 }

@@ -160,7 +160,8 @@ static int add_socket(struct sio_fetch *f, struct sio_socket *s)
     if (!rooms)
         return SIO_ERR_NOMEM;
     wbuf_init(&handshake, UINT32_MAX);
-    rv = sio_describe_handshake(&handshake, sio_socket_session(s), s->ns->server->path);
+    rv = sio_describe_handshake(&handshake, sio_socket_session(s), s->ns->server->path,
+                                false);
     if (rv == SIO_OK) {
         sio_socket_rooms(s, rooms, n_rooms);
         item.id = sio_socket_id(s);

@@ -109,7 +109,7 @@ test('changes nothing where it only shows', async () => {
 
 test('shows who is there, without their secrets', async () => {
   const other = await client(server.port, '/custom', {
-    query: { token: 'é x' },
+    query: { who: 'é x', token: 'secret', Password: 'secret' },
     extraHeaders: { Cookie: 'io=secret', Authorization: 'Bearer secret', 'X-Thing': 'seen' },
   });
   await ask(other, 'join', 'room');
@@ -121,7 +121,7 @@ test('shows who is there, without their secrets', async () => {
   assert.deepEqual(it.rooms, [other.id, 'room']);
   assert.deepEqual(it.data, {});
   assert.equal(it.handshake.headers['x-thing'], 'seen');
-  assert.equal(it.handshake.query.token, 'é x');
+  assert.equal(it.handshake.query.who, 'é x');
   assert.equal(it.handshake.address, '127.0.0.1');
   assert.equal(it.handshake.secure, false);
   assert.ok(it.handshake.url.startsWith('/socket.io/?'));
