@@ -44,7 +44,7 @@ struct sio_namespace *sio_namespace_new(struct sio_server *server, struct sio_st
 void sio_namespace_free(struct sio_namespace *ns)
 {
     list_remove(&ns->reap.link);
-    ns->parent = NULL; /* what ends now finds no child that could go */
+    sio_family_leave(ns); /* what ends now finds no child that could go */
     sio_hooks_free(ns->hooks);
     sio_family_free(ns->family);
     sio_recovery_free(ns->recovery);

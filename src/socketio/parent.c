@@ -198,6 +198,15 @@ struct sio_namespace *sio_server_open(struct sio_server *server, struct sio_str 
     return make_child(f, name);
 }
 
+void sio_family_leave(struct sio_namespace *ns)
+{
+    if (!ns->parent)
+        return;
+    list_remove(&ns->siblings);
+    ns->parent->family->n_children--;
+    ns->parent = NULL;
+}
+
 static bool is_unused(const struct sio_namespace *ns)
 {
     return ns->parent && ns->n_users == 0 &&
@@ -211,8 +220,6 @@ static void on_reap(struct net_task *task)
 
     if (!is_unused(ns))
         return;
-    list_remove(&ns->siblings);
-    ns->parent->family->n_children--;
     map_remove(&ns->server->namespaces, &ns->node);
     sio_namespace_free(ns);
 }

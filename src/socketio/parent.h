@@ -35,6 +35,9 @@ struct sio_namespace *sio_server_next_parent(const struct sio_server *server,
 /* Its children have gone.  NULL is allowed. */
 void sio_family_free(struct sio_family *family);
 
+/* A child is its parent's no more.  Harmless for others. */
+void sio_family_leave(struct sio_namespace *ns);
+
 /* Nobody uses ns any more: a child may go. */
 void sio_namespace_unused(struct sio_namespace *ns);
 

@@ -725,6 +725,31 @@ static void a_child_namespace_waits_for_its_clients(void **state)
     world_close(&w);
 }
 
+static void look_around(void *data)
+{
+    struct sio_namespace *parent = data;
+
+    assert_int_equal(sio_namespace_n_sockets(parent), 0);
+    assert_in_range(sio_namespace_n_children(parent), 0, 1);
+}
+
+static void data_that_goes_with_the_server_may_look_at_what_is_left(void **state)
+{
+    struct sio_namespace *parent;
+    struct client c = {0};
+    struct world w;
+
+    (void)state;
+    world_open(&w, (struct sio_server_options){0});
+    parent = sio_server_pattern(w.server, "^/child-[12]$", &ops, &w);
+    join(&w, &c, "0/child-1,", NULL);
+    sio_socket_set_data(w.last, parent, look_around);
+    join(&w, &c, "0/child-2,", NULL);
+    sio_socket_set_data(w.last, parent, look_around);
+    assert_int_equal(sio_namespace_n_children(parent), 2);
+    world_close(&w);
+}
+
 static void is_off_unless_asked_for(void **state)
 {
     struct sio_server_options opts = {0};
@@ -827,6 +852,7 @@ int main(void)
         cmocka_unit_test(the_namespace_is_asked_again),
         cmocka_unit_test(middleware_may_take_its_time),
         cmocka_unit_test(a_child_namespace_waits_for_its_clients),
+        cmocka_unit_test(data_that_goes_with_the_server_may_look_at_what_is_left),
         cmocka_unit_test(is_off_unless_asked_for),
         cmocka_unit_test(lives_on_without_memory),
     };
