@@ -246,6 +246,21 @@ static int ask(struct sio_answers *a, size_t i, struct sio_socket *s,
     return PENDING;
 }
 
+/* Before the id is chosen: a listener may ask a question of its own. */
+static int tell_listeners(struct sio_namespace *ns, const struct sio_socket_list *list,
+                          struct sio_message *m)
+{
+    struct eio_msg *msg;
+    int rv = sio_message_encode(m, ns->server->codec.parser, SIO_PACKET_EVENT,
+                                sio_namespace_name(ns), false, 0, &msg);
+
+    if (rv < 0)
+        return rv;
+    sio_namespace_tell(ns, list, msg);
+    eio_msg_unref(msg);
+    return SIO_OK;
+}
+
 /*
  * Asks the sockets of one namespace, which are those from first to end in the list,
  * with one encoding: its id is one that none of them has used.
@@ -257,8 +272,10 @@ static int ask_some(struct sio_answers *a, const struct sio_socket_list *list,
     struct sio_socket_list part = {.items = list->items + first, .n = end - first};
     struct eio_msg *msg;
     uint64_t id = 0;
-    int rv;
+    int rv = sio_namespace_listens(ns) ? tell_listeners(ns, &part, m) : SIO_OK;
 
+    if (rv < 0)
+        return rv;
     for (size_t i = first; i < end; i++)
         if (list->items[i]->acks.next_id > id)
             id = list->items[i]->acks.next_id;
@@ -266,8 +283,6 @@ static int ask_some(struct sio_answers *a, const struct sio_socket_list *list,
                             sio_namespace_name(ns), true, id, &msg);
     if (rv < 0)
         return rv;
-    if (sio_namespace_listens(ns))
-        sio_namespace_tell(ns, &part, msg);
     for (size_t i = first; i < end; i++) {
         a->items[i].status = ask(a, i, list->items[i], msg, id);
         if (a->items[i].status < 0 && a->request.status == SIO_OK)

@@ -33,6 +33,14 @@ static void item_fini(struct sio_fetched *item)
     mem_free((void *)item->rooms);
 }
 
+/* Another socket may have its id: one that was recovered, or has joined again. */
+static bool is_there(const struct sio_fetch *f, const struct sio_fetched *item)
+{
+    struct sio_namespace *ns = sio_server_find(f->request.ns->server, item->nsp);
+
+    return ns && sio_namespace_find(ns, item->id) == item->socket;
+}
+
 static void drop_gone(struct sio_fetch *f)
 {
     size_t n = 0;
@@ -40,7 +48,7 @@ static void drop_gone(struct sio_fetch *f)
     for (size_t i = 0; i < f->n; i++) {
         struct sio_fetched *item = &f->items[i];
 
-        if (item->socket && !sio_namespace_find(f->request.ns, item->id))
+        if (item->socket && !is_there(f, item))
             item_fini(item);
         else
             f->items[n++] = *item;

@@ -397,6 +397,53 @@ static void answers_are_collected_under_one_id(void **state)
     sio_world_close(&w);
 }
 
+struct nosy {
+    bool asked;
+    unsigned n_answers;
+};
+
+static void count_answer(int status, struct sio_event *e, void *user)
+{
+    (void)e;
+    ((struct nosy *)user)->n_answers += status == SIO_OK;
+}
+
+/* Asks a question of its own when it hears of one. */
+static void ask_too(struct sio_socket *s, struct sio_event *e, void *user)
+{
+    struct sio_message *m = sio_message_new("mine");
+    struct nosy *n = user;
+
+    (void)e;
+    if (!n->asked) {
+        n->asked = true;
+        assert_int_equal(sio_socket_emit_ack(s, m, 0, count_answer, n), SIO_OK);
+    }
+    sio_message_free(m);
+}
+
+static void a_listener_that_asks_takes_no_id_away(void **state)
+{
+    struct sio_message *m = sio_message_new("q");
+    struct eio_session *a;
+    struct nosy n = {0};
+    struct sio_world w;
+
+    (void)state;
+    sio_world_open(&w, NULL);
+    a = sio_world_join(&w, "", NULL);
+    sio_namespace_on_any_outgoing(w.ns, ask_too, &n);
+    assert_int_equal(sio_namespace_emit_ack(w.ns, NULL, m, 0, on_answers, &w), SIO_OK);
+    assert_string_equal(fake_sent(a), "20[\"mine\"]|21[\"q\"]");
+    fake_text(a, "31[1]");
+    sio_world_expect(&w, "all(1)");
+    assert_int_equal(n.n_answers, 0);
+    fake_text(a, "30[]");
+    assert_int_equal(n.n_answers, 1);
+    sio_message_free(m);
+    sio_world_close(&w);
+}
+
 static void a_partial_result_comes_in_time(void **state)
 {
     struct sio_message *m = sio_message_new("q");
@@ -645,6 +692,31 @@ static void two_servers_act_as_one(void **state)
     two_close(&t);
 }
 
+/* A client of Socket.IO 2 has the same id when it joins again. */
+static void a_list_shows_no_socket_that_has_gone(void **state)
+{
+    struct fetched f = {0};
+    struct eio_session *a;
+    struct pair *pair;
+    struct two t;
+
+    (void)state;
+    two_open(&t);
+    pair = t.pairs.made[0];
+    a = fake_open_3(sio_server_engine(t.a.server));
+    t.pairs.deaf = true;
+    assert_int_equal(sio_namespace_fetch(t.a.ns, NULL, on_fetch, &f), SIO_OK);
+    assert_int_equal(f.calls, 0);
+    fake_text(a, "1");
+    fake_text(a, "0");
+    assert_int_equal(sio_namespace_n_sockets(t.a.ns), 1);
+    sio_fetch_end(pair->unfetched, SIO_OK);
+    pair->unfetched = NULL;
+    assert_int_equal(f.calls, 1);
+    assert_int_equal(f.n, 0);
+    two_close(&t);
+}
+
 static void on_side(struct sio_namespace *ns, struct sio_event *e, void *user)
 {
     struct sio_message *m = sio_message_new("");
@@ -757,6 +829,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_question_to_nobody_is_answered_at_once),
         cmocka_unit_test(answers_are_collected_under_one_id),
+        cmocka_unit_test(a_listener_that_asks_takes_no_id_away),
         cmocka_unit_test(a_partial_result_comes_in_time),
         cmocka_unit_test(who_leaves_is_not_waited_for),
         cmocka_unit_test(a_socket_that_owes_too_many_is_not_asked),
@@ -764,6 +837,7 @@ int main(void)
         cmocka_unit_test(a_list_shows_what_a_socket_is),
         cmocka_unit_test(all_of_a_target_join_leave_and_go),
         cmocka_unit_test(two_servers_act_as_one),
+        cmocka_unit_test(a_list_shows_no_socket_that_has_gone),
         cmocka_unit_test(a_side_emit_reaches_the_other_servers),
         cmocka_unit_test(a_server_that_never_answers_delays_nobody_for_ever),
         cmocka_unit_test(calls_end_once_without_memory),
