@@ -16,6 +16,7 @@
 #define LINGER_MS        2000
 #define MAX_REASON       123
 #define N_SLICES         16
+#define PONG_MAX_UNSENT  (256 * 1024) /* with more, the peer does not read */
 
 enum ws_state {
     WS_OPEN,
@@ -372,7 +373,8 @@ static enum ws_payload judge_frame(const struct ws *ws)
 
     if (ws->state == WS_CLOSING)
         return WS_PAYLOAD_DROPPED;
-    if (f->opcode == WS_PONG || (f->opcode == WS_PING && net_conn_full(ws->conn)))
+    if (f->opcode == WS_PONG ||
+        (f->opcode == WS_PING && net_conn_pending(ws->conn) >= PONG_MAX_UNSENT))
         return WS_PAYLOAD_DROPPED;
     if (ws_frame_is_control(f))
         return WS_PAYLOAD_CONTROL;

@@ -571,6 +571,7 @@ static void on_client_open(struct net_conn *c, void *user)
     struct fixture *f = user;
 
     f->ended = false;
+    net_conn_set_marks(c, 1, 0); /* a client may want to know when all is sent */
     f->ws = ws_client_new(c, (struct sio_str){0}, &options, &echo_ops, f);
     assert_non_null(f->ws);
 }
