@@ -67,26 +67,13 @@ static void on_drain(struct ws *ws, void *user)
         eio_websocket_ops.flush(&w->base);
 }
 
-/* A violation that our side had to answer is an error; all else, the peer's end. */
-static enum eio_close_reason reason_of(int code)
-{
-    switch (code) {
-    case WS_CLOSE_PROTOCOL:
-    case WS_CLOSE_UTF8:
-    case WS_CLOSE_POLICY:
-    case WS_CLOSE_TOO_BIG:
-    case WS_CLOSE_INTERNAL: return EIO_CLOSE_TRANSPORT_ERROR;
-    default: return EIO_CLOSE_TRANSPORT_CLOSE;
-    }
-}
-
 static void on_close(struct ws *ws, int code, void *user)
 {
     struct websocket *w = user;
     struct eio_session *s = w->base.session;
     struct eio_sessions *table = w->table;
 
-    (void)ws;
+    (void)code;
     w->ws = NULL;
     if (!s) {
         list_remove(&w->lingering);
@@ -96,7 +83,8 @@ static void on_close(struct ws *ws, int code, void *user)
         eio_probe_lost(s);
         mem_free(w);
     } else {
-        eio_session_fail(s, reason_of(code));
+        eio_session_fail(s, ws_failed(ws) ? EIO_CLOSE_TRANSPORT_ERROR
+                                          : EIO_CLOSE_TRANSPORT_CLOSE);
     }
 }
 

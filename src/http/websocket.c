@@ -302,7 +302,7 @@ static void end_message(struct ws *ws)
 static void end_control(struct ws *ws)
 {
     struct ws_reader *r = ws->reader;
-    int rv = ws_reader_end(r);
+    int rv = ws_reader_end(r, &ws->failed);
 
     ws->reader = NULL;
     ws_reader_free(r);

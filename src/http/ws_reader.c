@@ -152,6 +152,7 @@ static int show_close(struct ws_reader *r)
         return show(r);
     if (wslay_event_queue_close(r->wslay, (uint16_t)code, payload + 2, len - 2) != 0)
         return SIO_ERR_NOMEM;
+    r->closed = true;
     return answer(r);
 }
 
@@ -161,7 +162,10 @@ void ws_reader_feed(struct ws_reader *r, const uint8_t *p, size_t len)
     r->n_held += (uint8_t)len;
 }
 
-int ws_reader_end(struct ws_reader *r)
+int ws_reader_end(struct ws_reader *r, bool *broken)
 {
-    return r->frame.opcode == WS_CLOSE ? show_close(r) : show(r);
+    int rv = r->frame.opcode == WS_CLOSE ? show_close(r) : show(r);
+
+    *broken = rv > 0 && !r->closed;
+    return rv;
 }

@@ -29,8 +29,9 @@ void ws_reader_feed(struct ws_reader *r, const uint8_t *p, size_t len);
 
 /*
  * The frame is whole.  0, or how the connection ends: the code of a close frame that was
- * received and answered, or was sent for an error; SIO_ERR_NOMEM or what send returned.
+ * received and answered, or was sent for an error, which *broken tells; SIO_ERR_NOMEM or
+ * what send returned.
  */
-int ws_reader_end(struct ws_reader *r);
+int ws_reader_end(struct ws_reader *r, bool *broken);
 
 #endif

@@ -1101,6 +1101,21 @@ static void the_end_of_a_websocket_is_the_end_of_the_session(void **state)
     peer_hang_up(p);
     run_until_closed(2);
     assert_int_equal(fix.reason, EIO_CLOSE_TRANSPORT_CLOSE);
+    p = dial();
+    ws_open(p, NULL);
+    peer_read_frame(p, &reply);
+    peer_frame(p, 8, "\x03\xf1",
+               2); /* 1009: what the client could not take is its word */
+    assert_int_equal(peer_read_frame(p, &reply), 8);
+    run_until_closed(3);
+    assert_int_equal(fix.reason, EIO_CLOSE_TRANSPORT_CLOSE);
+    p = dial();
+    ws_open(p, NULL);
+    peer_read_frame(p, &reply);
+    peer_frame(p, 8, "\x03\xe7", 2); /* 999: there is no such code */
+    expect_ws_close(p, 1002);
+    run_until_closed(4);
+    assert_int_equal(fix.reason, EIO_CLOSE_TRANSPORT_ERROR);
 }
 
 static void too_large_a_frame_ends_with_1009(void **state)
