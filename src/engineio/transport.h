@@ -121,7 +121,10 @@ bool eio_polling_retire(struct eio_transport *t);
  */
 struct eio_transport *eio_websocket_new(struct eio_session *s, struct http_request *r);
 
-/* Sends a text frame of a few bytes: a packet that is no message. */
+/*
+ * Sends a text frame of a few bytes: a packet that is no message.  SIO_OK; SIO_ERR_FULL:
+ * the client does not read; SIO_ERR_NOMEM, SIO_ERR_CLOSED.
+ */
 int eio_websocket_packet(struct eio_transport *t, struct sio_str packet);
 
 /* Cuts what was left behind by sessions and still waits for its client's close. */

@@ -145,9 +145,10 @@ struct eio_transport *eio_websocket_new(struct eio_session *s, struct http_reque
 
 int eio_websocket_packet(struct eio_transport *t, struct sio_str packet)
 {
+    struct ws *ws = websocket_of(t)->ws;
     struct sio_slice s = {NULL, (const uint8_t *)packet.ptr, packet.len};
 
-    return ws_send(websocket_of(t)->ws, WS_TEXT, &s, 1);
+    return ws_full(ws) ? SIO_ERR_FULL : ws_send(ws, WS_TEXT, &s, 1);
 }
 
 /* The session leaves w to its connection, which still has to end. */
@@ -242,7 +243,10 @@ static void websocket_flush(struct eio_transport *t)
         eio_session_fail(t->session, EIO_CLOSE_TRANSPORT_ERROR);
 }
 
-/* A heartbeat does not wait behind the queue: it says that the peer is alive. */
+/*
+ * A ping does not wait behind the queue: there is one at a time.  A pong may have to, as
+ * there are as many as the client likes: what waits is bounded.
+ */
 static void websocket_heartbeat(struct eio_transport *t)
 {
     static const uint8_t ping[] = {0x80 | WS_TEXT, 1, '0' + EIO_PACKET_PING};
@@ -250,7 +254,9 @@ static void websocket_heartbeat(struct eio_transport *t)
     bool pings = eio_session_protocol(t->session) == 4;
     struct sio_slice s = {NULL, pings ? ping : pong, sizeof(ping)};
 
-    if (ws_send_frames(websocket_of(t)->ws, &s, 1) < 0)
+    if (!pings && !websocket_writable(t))
+        eio_session_queue(t->session, SIO_STR("3"));
+    else if (ws_send_frames(websocket_of(t)->ws, &s, 1) < 0)
         eio_session_fail(t->session, EIO_CLOSE_TRANSPORT_ERROR);
 }
 

@@ -1307,6 +1307,43 @@ static void a_probe_that_takes_too_long_is_closed(void **state)
     assert_int_equal(fix.n_closed, 0);
 }
 
+/* A peer that reads nothing is not answered for ever. */
+static void a_probe_that_does_not_read_is_closed(void **state)
+{
+    static const struct eio_server_options opts = {.upgrade_timeout_ms = 600000};
+    static char frames[12 * 4096];
+    struct peer *p, *ws;
+    struct sid sid;
+    size_t n_answered = 0;
+
+    (void)state;
+    start(&opts);
+    p = dial();
+    ws = dial();
+    sid = open_polling(p);
+    ws_open(ws, sid.text);
+    for (size_t at = 0; at < sizeof(frames); at += 12)
+        memcpy(frames + at,
+               "\x81\x86\0\0\0\0"
+               "2probe",
+               12);
+    for (int i = 0; i < 400; i++) {
+        peer_send(ws, frames, sizeof(frames));
+        net_loop_run_once(fix.loop, 0);
+    }
+    peer_frame(ws, 8, "\x03\xe8", 2);
+    while (!ws->eof) {
+        ws->len = 0;
+        if (!peer_recv(ws))
+            peer_turn(ws);
+        n_answered += ws->len / 8;
+    }
+    assert_true(n_answered < 400 * 4096);
+    post(p, sid.text, "4x");
+    expect(p, 200, "ok");
+    assert_int_equal(fix.n_closed, 0);
+}
+
 static void only_one_websocket_may_probe(void **state)
 {
     struct peer *p, *ws, *second;
@@ -1675,6 +1712,7 @@ int main(void)
         TEST(a_poll_that_still_waits_ends_with_the_upgrade),
         TEST(a_failed_probe_leaves_polling_as_it_was),
         TEST(a_probe_that_takes_too_long_is_closed),
+        TEST(a_probe_that_does_not_read_is_closed),
         TEST(only_one_websocket_may_probe),
         TEST(the_end_of_a_session_ends_its_probe),
         TEST(a_client_that_does_not_read_is_cut_at_its_limit),

@@ -17,6 +17,7 @@ static struct {
     uint16_t port;
     int n_sessions;
     int n_closed;
+    struct eio_session *last;
     int protocol; /* of the last session */
 } fix;
 
@@ -50,14 +51,17 @@ static void on_session(struct eio_session *s, void *user)
 {
     (void)user;
     fix.n_sessions++;
+    fix.last = s;
     fix.protocol = eio_session_protocol(s);
     eio_session_set_ops(s, &session_ops, NULL);
 }
 
 static int setup(void **state)
 {
-    const struct eio_server_options opts = {
-        .allow_eio3 = true, .jsonp = true, .on_session = on_session};
+    const struct eio_server_options opts = {.allow_eio3 = true,
+                                            .jsonp = true,
+                                            .max_queue_bytes = 64 << 10,
+                                            .on_session = on_session};
     const struct eio_listen_options listen = {.host = "127.0.0.1"};
     int port;
 
@@ -250,6 +254,28 @@ static void a_client_may_go_before_its_open_packet(void **state)
     assert_true(speaks_over_websocket(0));
 }
 
+/* Each ping has its pong: they must not wait without a bound. */
+static void a_client_that_pings_and_does_not_read_is_cut(void **state)
+{
+    struct peer *p = peer_dial(fix.loop, fix.port);
+    char *bytes = calloc(1, 16 << 20);
+    struct eio_msg *msg = eio_msg_binary(bytes, 16 << 20);
+
+    (void)state;
+    ask_for_websocket(p);
+    peer_head(p, &reply);
+    assert_int_equal(peer_read_frame(p, &reply), 1);
+    assert_int_equal(eio_session_send(fix.last, msg), SIO_OK);
+    peer_settle(p);
+    for (int i = 0; i < 2000; i++)
+        peer_text(p, "2");
+    peer_settle(p);
+    assert_int_equal(fix.n_closed, 1);
+    eio_msg_unref(msg);
+    free(bytes);
+    peer_hang_up(p);
+}
+
 static void on_shut_down(void *user)
 {
     *(bool *)user = true;
@@ -293,6 +319,7 @@ int main(void)
         TEST(a_failing_allocation_costs_one_session_over_polling),
         TEST(a_failing_allocation_costs_one_session_over_websocket),
         TEST(a_client_may_go_before_its_open_packet),
+        TEST(a_client_that_pings_and_does_not_read_is_cut),
         TEST(a_server_that_ends_says_the_open_packet_first),
         TEST(a_server_may_be_freed_while_an_open_packet_waits),
     };
