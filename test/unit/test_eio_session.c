@@ -339,7 +339,7 @@ static void in_protocol_3_the_client_pings(void **state)
     uint64_t before;
 
     (void)state;
-    open_session_3(100, 100, true);
+    open_session_3(25000, 20000, true);
     assert_int_equal(eio_session_protocol(fix.session), 3);
     before = fix.session->deadline_ns;
     turn();
@@ -347,9 +347,11 @@ static void in_protocol_3_the_client_pings(void **state)
     assert_string_equal(fix.fake.log, "p");
     assert_true(fix.session->deadline_ns >= before);
     assert_int_equal(receive("3"), SIO_ERR_PROTOCOL);
+    fix.table.ping_interval_ms = fix.table.ping_timeout_ms = 10;
+    assert_int_equal(receive("2"), SIO_OK);
     while (fix.n_closed == 0)
         turn();
-    assert_string_equal(fix.fake.log, "pC");
+    assert_string_equal(fix.fake.log, "ppC");
     assert_int_equal(fix.reason, EIO_CLOSE_PING_TIMEOUT);
 }
 
