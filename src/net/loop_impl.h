@@ -98,7 +98,7 @@ uint64_t loop_timers_next(const struct net_loop *loop); /* due_ns; UINT64_MAX: n
 /* Sets the alarm after a change from outside a turn. */
 void loop_changed(struct net_loop *loop);
 
-/* resolve.c: lookups still running become nobody's. */
+/* worker.c: jobs still running become nobody's. */
 void loop_workers_free(struct net_loop *loop);
 
 #endif
