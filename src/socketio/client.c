@@ -74,6 +74,8 @@ uint32_t sio_client_backoff(const struct sio_client *c, uint32_t n)
     spread = delay * c->config.jitter_percent / 100;
     delay += random_u64() % (2 * spread + 1);
     delay -= spread;
+    if (delay == 0)
+        delay = 1; /* 0 tells on_down that there is no next attempt */
     return delay > UINT32_MAX ? UINT32_MAX : (uint32_t)delay;
 }
 

@@ -118,7 +118,7 @@ void sio_client_config_fini(struct sio_client_config *g);
 
 /* Dials unless it has begun.  SIO_OK, SIO_ERR_NOMEM. */
 int sio_client_begin(struct sio_client *c);
-/* min(delay_max, delay * 2^n), more or less by the jitter. */
+/* min(delay_max, delay * 2^n), more or less by the jitter; never 0. */
 uint32_t sio_client_backoff(const struct sio_client *c, uint32_t n);
 /* What the server sent breaks the protocol: the connection ends. */
 void sio_client_violation(struct sio_client *c, int error, const char *why);

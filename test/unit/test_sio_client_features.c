@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "alloc_fail.h"
+#include "socketio/client_impl.h"
 
 /* How often the server was sent the text. */
 static unsigned n_posted(const struct world *w, const char *text)
@@ -618,10 +619,21 @@ static void out_of_memory_is_survived_with_retries_and_listeners(void **state)
     }
 }
 
+static void a_delay_is_never_none(void **state)
+{
+    struct sio_client c = {
+        .config = {.delay_ms = 1, .delay_max_ms = 1, .jitter_percent = 100}};
+
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++)
+        assert_in_range(sio_client_backoff(&c, 0), 1, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_is_sent_again_until_it_is_answered),
+        cmocka_unit_test(a_delay_is_never_none),
         cmocka_unit_test(an_event_is_given_up_after_its_retries),
         cmocka_unit_test(what_is_not_answered_survives_a_reconnection_in_order),
         cmocka_unit_test(a_connection_that_is_lost_ends_the_last_try),
