@@ -22,6 +22,7 @@
  * Reading
  */
 
+/* Those up to STRING may be keys. */
 enum sio_msgpack_kind {
     SIO_MSGPACK_NIL,
     SIO_MSGPACK_BOOL,

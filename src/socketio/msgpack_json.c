@@ -197,14 +197,19 @@ static int write_value(struct to_json *j)
     return SIO_OK;
 }
 
-static int write_key(struct to_json *j, const struct sio_msgpack_token *t)
+static bool is_key(const struct sio_msgpack_token *t)
+{
+    return t->kind <= SIO_MSGPACK_STRING;
+}
+
+static void write_key(struct to_json *j, const struct sio_msgpack_token *t)
 {
     if (t->kind == SIO_MSGPACK_STRING) {
         if (sio_msgpack_string_eq(t, "_placeholder"))
             j->bins->lookalike = true;
         json_write_string(j->w, str_of(t));
         wbuf_add_byte(j->w, ':');
-        return SIO_OK;
+        return;
     }
     wbuf_add_byte(j->w, '"');
     switch (t->kind) {
@@ -217,10 +222,9 @@ static int write_key(struct to_json *j, const struct sio_msgpack_token *t)
     case SIO_MSGPACK_BINARY:
     case SIO_MSGPACK_EXT:
     case SIO_MSGPACK_ARRAY:
-    case SIO_MSGPACK_MAP: return SIO_ERR_PARSE;
+    case SIO_MSGPACK_MAP: break; /* no keys */
     }
     wbuf_add_cstr(j->w, "\":");
-    return SIO_OK;
 }
 
 /* Passes a value that says `undefined`, if that is what comes. */
@@ -250,16 +254,17 @@ static int next_place(struct to_json *j)
             rv = sio_msgpack_next(j->r, &key);
             if (rv < 0)
                 return rv;
+            if (!is_key(&key)) /* also where its value is passed */
+                return SIO_ERR_PARSE;
             if (pass_undefined(j->r))
                 continue;
         }
         if (f->any)
             wbuf_add_byte(j->w, ',');
         f->any = true;
-        if (!f->map)
-            return 1;
-        rv = write_key(j, &key);
-        return rv < 0 ? rv : 1;
+        if (f->map)
+            write_key(j, &key);
+        return 1;
     }
     return 0;
 }

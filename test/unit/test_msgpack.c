@@ -196,6 +196,7 @@ static void rejects_what_means_nothing(void **state)
         "81 80 01",
         "81 c4 01 61 01",
         "81 d4 05 00 01",
+        "82 90 d4 00 00 a1 61 01", /* neither has one whose value is passed */
     };
 
     (void)state;
