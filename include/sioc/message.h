@@ -159,7 +159,7 @@ SIOC_API void sio_ack_free(struct sio_ack *ack); /* never answers */
 
 /*
  * The answer to an emit with ack, exactly once: status SIO_OK with e; SIO_ERR_TIMEOUT
- * or SIO_ERR_CLOSED with e == NULL.
+ * or SIO_ERR_CLOSED (a client's also SIO_ERR_FULL) with e == NULL.
  */
 typedef void (*sio_ack_cb)(int status, struct sio_event *e, void *user);
 

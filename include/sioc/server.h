@@ -165,7 +165,10 @@ SIOC_API struct sio_namespace *sio_server_namespace(struct sio_server *server,
                                                     const char *name,
                                                     const struct sio_namespace_ops *ops,
                                                     void *user);
-/* Borrowed, lives as long as the server; NULL: there is none of that name. */
+/*
+ * Borrowed, lives as long as the server, but for a child of a parent (see
+ * sio_namespace_hold); NULL: there is none of that name.
+ */
 SIOC_API struct sio_namespace *sio_server_find(struct sio_server *server,
                                                struct sio_str name);
 
