@@ -60,7 +60,7 @@ struct eio_client {
     char *sid; /* percent-encoded; NULL: not open yet */
     uint32_t watch_ms;
     uint32_t max_payload;
-    bool pong_due;   /* polling: the next POST begins with it */
+    bool pong_due;   /* goes before all else: with the next POST, or when ws has room */
     bool close_sent; /* polling: the close packet is in a POST */
     bool freed;      /* by eio_client_free */
     bool dirty;      /* on_flushed is due when nothing is pending */

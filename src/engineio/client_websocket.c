@@ -58,9 +58,11 @@ static int send_text(struct eio_client *c, const char *packet)
     return ws_send(c->ws, WS_TEXT, &s, 1);
 }
 
+/* Pongs of a server that does not read are not heaped up: one waits, for on_drain. */
 void eio_client_pong(struct eio_client *c)
 {
-    if (send_text(c, "3") < 0)
+    c->pong_due = ws_pending(c->ws) >= HIGH_BYTES;
+    if (!c->pong_due && send_text(c, "3") < 0)
         eio_client_end(c, SIO_ERR_NOMEM, "transport error", "out of memory");
 }
 
@@ -93,6 +95,10 @@ void eio_client_websocket_flush(struct eio_client *c)
 
     if (!c->ws)
         return;
+    if (c->pong_due && c->state == EIO_CLIENT_OPEN)
+        eio_client_pong(c);
+    if (!c->ws)
+        return;
     while (ws_pending(c->ws) < HIGH_BYTES &&
            (msg = eio_queue_front(&c->queue, &part))) {
         if (send_part(c, msg, part) < 0) {
@@ -120,7 +126,6 @@ static void finish_upgrade(struct eio_client *c)
     c->get = c->post = NULL;
     if (c->pong_due)
         eio_client_pong(c);
-    c->pong_due = false;
     if (c->state != EIO_CLIENT_CLOSED)
         eio_client_wake(c);
 }

@@ -36,6 +36,7 @@ static void answer_upgrade(struct visit *v)
 
     v->upgraded = true;
     s->n_upgrades++;
+    s->ws_conn = v->conn;
     assert_non_null(key);
     assert_int_equal(ws_accept_key((struct sio_str){key + 19, 24}, accept), SIO_OK);
     snprintf(head, sizeof(head),
@@ -91,8 +92,10 @@ static void on_request(struct net_conn *c, uint8_t *data, size_t len, void *user
     struct visit *v = user;
 
     alloc_fail_pause();
-    if (v->upgraded)
-        len = 0; /* frames, of which nothing is asked */
+    if (v->upgraded) { /* frames, of which nothing is asked */
+        v->server->n_ws_bytes += len;
+        len = 0;
+    }
     if (len > sizeof(v->in) - v->len - 1)
         len = sizeof(v->in) - v->len - 1;
     memcpy(v->in + v->len, data, len);

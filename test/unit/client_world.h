@@ -46,9 +46,11 @@ struct server {
     size_t n_visits;
     size_t n_upgrades;
     size_t n_ws_gone;
-    char posted[65536];    /* bodies of all POSTs, joined by '|' */
-    struct net_conn *poll; /* a GET that waits */
-    char last_get[4096];   /* its head */
+    size_t n_ws_bytes;        /* that came after a 101 */
+    struct net_conn *ws_conn; /* the last that was upgraded */
+    char posted[65536];       /* bodies of all POSTs, joined by '|' */
+    struct net_conn *poll;    /* a GET that waits */
+    char last_get[4096];      /* its head */
 };
 
 struct world {

@@ -567,6 +567,50 @@ static void where_polling_does_not_work_websocket_may(void **state)
     }
 }
 
+/* One pong is enough for a server that does not read, once it does. */
+static void pongs_do_not_heap_up(void **state)
+{
+    static const char frames[] = "\x81\x45"
+                                 "0{\"sid\":\"abc\",\"upgrades\":[],\"pingInterval\":"
+                                 "25000,\"pingTimeout\":20000}"
+                                 "\x81\x0f" JOINED;
+    static const size_t large = 16 << 20;
+    struct sio_client_options o = {.transports = SIO_TRANSPORTS_WEBSOCKET,
+                                   .max_queue_bytes = 32 << 20};
+    struct world *w = new_world();
+    size_t n_bytes, n_pending;
+
+    (void)state;
+    w->server.ws = frames;
+    w->server.ws_len = sizeof(frames) - 1;
+    assert_true(begin(w, &o));
+    run_until(w, w->n_joins && sio_client_pending(w->client) == 0);
+    for (int turn = 0; turn < 10; turn++)
+        net_loop_run_once(w->loop, 1);
+    n_bytes = w->server.n_ws_bytes;
+    net_conn_pause(w->server.ws_conn);
+    assert_int_equal(emit_text(w, "x", large, false), SIO_OK);
+    for (int turn = 0; turn < 100; turn++)
+        net_loop_run_once(w->loop, 0);
+    n_pending = sio_client_pending(w->client);
+    assert_true(n_pending > 1 << 20);
+    for (int i = 0; i < 1000; i++)
+        net_conn_send_bytes(w->server.ws_conn,
+                            "\x81\x01"
+                            "2",
+                            3);
+    net_conn_send_bytes(w->server.ws_conn,
+                        "\x81\x07"
+                        "42[\"x\"]",
+                        9);
+    run_until(w, w->n_events == 1);
+    assert_true(sio_client_pending(w->client) <= n_pending);
+    net_conn_resume(w->server.ws_conn);
+    run_until(w, w->server.n_ws_bytes >= n_bytes + large + 24 + 7);
+    assert_int_equal(w->server.n_ws_bytes, n_bytes + large + 24 + 7);
+    free_world(w);
+}
+
 static void a_compressed_reply_that_nobody_asked_for_is_refused(void **state)
 {
     static const char *const bodies[] = {"\x1f\x8b", NULL};
@@ -653,6 +697,7 @@ int main(void)
         cmocka_unit_test(one_that_was_left_while_joining_ignores_the_answer),
         cmocka_unit_test(cookies_are_kept_from_one_attempt_to_the_next),
         cmocka_unit_test(where_polling_does_not_work_websocket_may),
+        cmocka_unit_test(pongs_do_not_heap_up),
         cmocka_unit_test(a_compressed_reply_that_nobody_asked_for_is_refused),
         cmocka_unit_test(out_of_memory_is_survived_with_retries_and_listeners),
     };
