@@ -64,8 +64,8 @@ struct sio_server_options {
     uint32_t max_attachments;    /* per packet; 0: 10 */
     uint32_t max_namespaces;     /* joined per client; 0: 64 */
     /*
-     * What a packet and those of its attachments that are there may hold; 0: 4 x
-     * max_payload.
+     * What a packet and those of its attachments that are there may hold, and what the
+     * auth of all a client's namespaces that wait for middleware may; 0: 4 x max_payload.
      */
     size_t max_binary_bytes;
     enum sio_parser_kind parser; /* what all clients use; 0: SIO_PARSER_JSON */

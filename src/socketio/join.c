@@ -19,11 +19,11 @@ struct sio_join {
     struct sio_hooks *hooks;   /* whose chain this is in */
     struct list *at;           /* the middleware that decides now */
     bool own;                  /* in the namespace's chain, not its parent's */
-    bool calling;              /* on the stack: go_on looks at the verdict */
+    bool calling;              /* on the stack: go_on looks at the verdict, and frees */
     enum verdict verdict;
     struct net_timer timer;
+    char *auth; /* what the CONNECT said, until the socket has ended */
     size_t auth_len;
-    char auth[]; /* what the CONNECT said, "" for none */
 };
 
 static void write_refusal(struct wbuf *w, const char *message, struct sio_str data)
@@ -124,18 +124,34 @@ static void decide(struct sio_socket *s, struct sio_str auth)
         welcome(s, auth);
 }
 
-static void join_free(struct sio_join *j)
+static void forget_auth(struct sio_join *j)
 {
-    if (j->socket)
-        sio_join_detach(j);
-    mem_free(j);
+    mem_free(j->auth);
+    j->auth = NULL;
+    j->auth_len = 0;
 }
 
-void sio_join_detach(struct sio_join *j)
+static void detach(struct sio_join *j)
 {
     net_timer_stop(&j->timer);
     j->socket->join = NULL;
     j->socket = NULL;
+}
+
+static void join_free(struct sio_join *j)
+{
+    if (j->socket)
+        detach(j);
+    mem_free(j->auth);
+    mem_free(j);
+}
+
+/* Middleware may take long: a client that comes and goes leaves little behind. */
+void sio_join_detach(struct sio_join *j)
+{
+    detach(j);
+    if (!j->calling)
+        forget_auth(j);
 }
 
 /* To the next middleware.  False: there is none. */
@@ -159,7 +175,7 @@ static bool step(struct sio_join *j)
 
 static struct sio_str auth_of(const struct sio_join *j)
 {
-    return (struct sio_str){j->auth_len ? j->auth : NULL, j->auth_len};
+    return (struct sio_str){j->auth, j->auth_len};
 }
 
 static void on_timeout(struct net_timer *timer, void *user)
@@ -179,6 +195,8 @@ static enum verdict ask(struct sio_join *j)
     j->verdict = UNDECIDED;
     hook->cb.join(j->socket, auth_of(j), j, hook->user);
     j->calling = false;
+    if (!j->socket)
+        forget_auth(j);
     return j->verdict;
 }
 
@@ -203,7 +221,7 @@ static void go_on(struct sio_join *j)
     if (j->socket) {
         struct sio_socket *s = j->socket;
 
-        sio_join_detach(j);
+        detach(j);
         decide(s, auth_of(j));
     }
     join_free(j);
@@ -222,7 +240,7 @@ void sio_join_refuse(struct sio_join *j, const char *message, struct sio_str dat
 
     j->verdict = REFUSED;
     if (s) {
-        sio_join_detach(j);
+        detach(j);
         refuse(s, message, data);
     }
     if (!j->calling)
@@ -240,14 +258,31 @@ static bool has_middleware(const struct sio_namespace *ns)
            (ns->parent && sio_hooks_has(ns->parent->hooks, SIO_CHAIN_JOIN));
 }
 
+/* What one client lets wait is bounded; its namespaces are few. */
+static bool may_wait(const struct sio_conn *c, struct sio_str auth)
+{
+    size_t left = c->server->codec.max_bytes;
+    struct sio_socket *s;
+
+    list_for_each (s, struct sio_socket, link, &c->sockets)
+        if (s->join)
+            left -= s->join->auth_len;
+    return auth.len <= left;
+}
+
 static struct sio_join *join_new(struct sio_socket *s, struct sio_str auth)
 {
-    struct sio_join *j = mem_alloc(sizeof(*j) + auth.len + 1);
+    struct sio_join *j = mem_new(struct sio_join);
 
     if (!j)
         return NULL;
-    if (auth.len > 0)
-        memcpy(j->auth, auth.ptr, auth.len);
+    if (auth.len > 0) {
+        j->auth = mem_strndup(auth.ptr, auth.len);
+        if (!j->auth) {
+            mem_free(j);
+            return NULL;
+        }
+    }
     j->auth_len = auth.len;
     net_timer_init(&j->timer, s->conn->server->loop, on_timeout, j);
     j->own = !s->ns->parent;
@@ -287,6 +322,10 @@ void sio_join_begin(struct sio_conn *c, struct sio_namespace *ns, struct sio_str
     }
     if (!has_middleware(ns)) {
         decide(s, auth);
+        return;
+    }
+    if (!may_wait(c, auth)) {
+        refuse(s, "Too much at once", (struct sio_str){NULL, 0});
         return;
     }
     j = join_new(s, auth);

@@ -12,6 +12,7 @@
 
 #include "alloc_fail.h"
 #include "base/list.h"
+#include "base/mem.h"
 #include "sio_world.h"
 
 #define NO_DATA ((struct sio_str){NULL, 0})
@@ -421,6 +422,44 @@ static void a_client_that_leaves_meanwhile_harms_nobody(void **state)
     sio_world_close(&w);
 }
 
+static struct eio_session *connect_with(struct eio_session *s, const char *name,
+                                        size_t size)
+{
+    char *text = mem_alloc(size + 100);
+    int n = snprintf(text, 100, "0%s,{\"t\":\"", name);
+
+    memset(text + n, 'x', size);
+    memcpy(text + n + size, "\"}", 3);
+    fake_text(s, text);
+    mem_free(text);
+    return s;
+}
+
+static void what_waits_for_middleware_is_bounded(void **state)
+{
+    struct sio_server_options opts = {.max_binary_bytes = 1000};
+    struct sio_namespace *parent;
+    struct eio_session *s;
+    struct sio_world w;
+
+    (void)state;
+    sio_world_open(&w, &opts);
+    parent = sio_server_pattern(w.server, "^/d", &sio_world_ops, &w);
+    sio_namespace_use(parent, take_time, &w);
+    s = connect_with(sio_world_session(&w), "/d1", 600);
+    assert_string_equal(fake_sent(s), "");
+    connect_with(s, "/d2", 600);
+    assert_string_equal(fake_sent(s), "4/d2,{\"message\":\"Too much at once\"}");
+    sio_join_accept(waiting);
+    fake_sent(s);
+    connect_with(s, "/d2", 600);
+    assert_string_equal(fake_sent(s), "");
+    assert_int_equal(fake_closed(s), -1);
+
+    sio_join_accept(waiting);
+    sio_world_close(&w);
+}
+
 static void middleware_may_end_the_connection(void **state)
 {
     struct eio_session *s;
@@ -708,6 +747,7 @@ int main(void)
         cmocka_unit_test(a_child_asks_its_parents_middleware_first),
         cmocka_unit_test(middleware_may_take_its_time),
         cmocka_unit_test(a_client_that_leaves_meanwhile_harms_nobody),
+        cmocka_unit_test(what_waits_for_middleware_is_bounded),
         cmocka_unit_test(middleware_may_end_the_connection),
         cmocka_unit_test(who_is_never_answered_is_refused_in_time),
         cmocka_unit_test(joins_that_never_end_count_as_namespaces),
