@@ -124,6 +124,17 @@ void hub_api_write_time(struct wbuf *w, int64_t wall_us)
  * /api/status, /api/nucs
  */
 
+static const char *redis_text(const struct hub *hub)
+{
+    switch (store_state(hub->store)) {
+    case STORE_UP: return "conectado";
+    case STORE_DOWN: return "desconectado";
+    case STORE_REFUSED: return "rechaza";
+    case STORE_LOCAL: break;
+    }
+    return "no_configurado";
+}
+
 static void on_status(struct http_request *r, void *user)
 {
     struct hub *hub = user;
@@ -132,9 +143,10 @@ static void on_status(struct http_request *r, void *user)
     wbuf_init(&w, 1024);
     wbuf_addf(&w,
               "{\"status\":\"online\",\"arquitectura\":\"hikvision-style\","
-              "\"nucs_conectados\":%zu,\"usar_config_file\":%s,\"timestamp\":",
+              "\"nucs_conectados\":%zu,\"usar_config_file\":%s,\"redis\":\"%s\","
+              "\"timestamp\":",
               hub_registry_n_nucs(&hub->registry),
-              hub->config->file ? "true" : "false");
+              hub->config->file ? "true" : "false", redis_text(hub));
     hub_api_write_time(&w, clock_wall_us());
     wbuf_add_byte(&w, '}');
     hub_api_reply(r, &w);
@@ -286,7 +298,7 @@ static void on_error_listed(int status, const struct store_entry *entry, void *u
 
     (void)status; /* without the errors there is less to say, but enough */
     if (entry) {
-        add_entry(call, entry, strlen("estado:"), false);
+        add_entry(call, entry, strlen(HUB_KEY_ESTADO), false);
         return;
     }
     if (call->request && call->failed) {
@@ -305,9 +317,9 @@ static void on_picture_listed(int status, const struct store_entry *entry, void 
 
     (void)status; /* a store that is down has no pictures: an empty list */
     if (entry)
-        add_entry(call, entry, strlen("snapshot:"), true);
+        add_entry(call, entry, strlen(HUB_KEY_SNAPSHOT), true);
     else
-        store_list(call->hub->store, SIO_STR("estado:"), on_error_listed, call);
+        store_list(call->hub->store, SIO_STR(HUB_KEY_ESTADO), on_error_listed, call);
 }
 
 static bool is_fresh(const struct call *call, const struct row *row)
@@ -498,7 +510,7 @@ static void list_cameras(struct http_request *r, struct hub *hub,
     if (!call)
         return;
     call->write = write;
-    store_list(hub->store, SIO_STR("snapshot:"), on_picture_listed, call);
+    store_list(hub->store, SIO_STR(HUB_KEY_SNAPSHOT), on_picture_listed, call);
 }
 
 static void on_camaras(struct http_request *r, void *user)

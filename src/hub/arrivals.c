@@ -202,7 +202,7 @@ static void keep_picture(struct hub *hub, const struct arrival *a,
 
     if (!c)
         return;
-    rv = store_put(hub->store, hub_key(key, "snapshot:", sio_str_from(a->ip)), value,
+    rv = store_put(hub->store, hub_key(key, HUB_KEY_SNAPSHOT, sio_str_from(a->ip)), value,
                    HUB_SNAPSHOT_LIFETIME_S);
     if (rv < 0 && log_limit(&hub->limit_full, net_loop_now_ms(hub->loop), 1))
         log_warn(hub->log, "ip=%s not stored: %s", a->ip, sio_strerror(rv));
@@ -303,7 +303,7 @@ static void take_error(struct hub *hub, struct sio_socket *s, struct sio_event *
     c = camera_for(hub, ip);
     value = write_estado(nuc, object, ip);
     if (c && value) {
-        store_put(hub->store, hub_key(key, "estado:", sio_str_from(ip)),
+        store_put(hub->store, hub_key(key, HUB_KEY_ESTADO, sio_str_from(ip)),
                   sio_slice_of(value), HUB_ESTADO_LIFETIME_S);
         hub_registry_heard(c, nuc, false, net_loop_now_ms(hub->loop));
         hub_live_lost(hub, sio_str_from(ip));

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/utf8.h"
+#include "store/store.h"
 
 #define DEFAULT_FILE   NUC_SYSCONFDIR "/nuchub/nuchubd.conf"
 #define FILE_MAX_BYTES (1024 * 1024)
@@ -596,6 +597,10 @@ static int use_arguments(struct hub_config *c, const struct command_line *line,
 /* What no single place can know. */
 static int check_all(struct hub_config *c, struct sio_diag *diag)
 {
+    struct sio_diag why;
+
+    if (c->redis_url && store_redis_check(sio_str_from(c->redis_url), &why) < 0)
+        return sio_diag_set(diag, SIO_ERR_INVAL, "REDIS_URL: %s", why.text);
     if (!c->tls_cert != !c->tls_key)
         return sio_diag_set(diag, SIO_ERR_INVAL, "tls_cert and tls_key go together");
     if (!c->admin_user != !c->admin_hash_file)

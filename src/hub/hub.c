@@ -190,10 +190,30 @@ static void log_start(const struct hub *hub)
                  "no token is configured: whoever reaches port %d can send pictures "
                  "in any camera's name",
                  hub->port);
-    if (config->redis_url)
-        log_warn(hub->log,
-                 "REDIS_URL is set, but this version has no Redis: pictures are kept "
-                 "in memory and are lost at a restart");
+}
+
+static int make_store(struct hub *hub, struct sio_diag *diag)
+{
+    static const struct store_redis_kind kinds[] = {
+        {SIO_STR_INIT(HUB_KEY_SNAPSHOT), HUB_SNAPSHOT_LIFETIME_S},
+        {SIO_STR_INIT(HUB_KEY_ESTADO), HUB_ESTADO_LIFETIME_S},
+    };
+    const struct hub_config *config = hub->config;
+    const struct store_redis_options redis = {
+        .url = sio_str_from(config->redis_url),
+        .kinds = kinds,
+        .n_kinds = N_ELEMENTS(kinds),
+        .max_bytes = (size_t)config->max_store_bytes,
+        .max_value = (size_t)config->max_payload_bytes * 2,
+        .max_keys = (size_t)config->max_cameras * 2,
+    };
+
+    if (config->redis_url) {
+        hub->store = store_redis_new(hub->loop, &redis, diag);
+        return hub->store ? SIO_OK : SIO_ERR_INVAL;
+    }
+    hub->store = store_memory_new(hub->loop, (size_t)config->max_store_bytes);
+    return hub->store ? SIO_OK : sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
 }
 
 struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
@@ -216,9 +236,10 @@ struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
     net_timer_init(&hub->tick, loop, on_tick, hub);
     net_timer_init(&hub->deadline, loop, on_deadline, hub);
     rv = hub_registry_init(&hub->registry, config);
-    hub->store = store_memory_new(loop, (size_t)config->max_store_bytes);
-    if (rv < 0 || !hub->store || net_timer_start(&hub->tick, TICK_MS) < 0)
+    if (rv < 0 || net_timer_start(&hub->tick, TICK_MS) < 0)
         rv = sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+    if (rv == SIO_OK)
+        rv = make_store(hub, diag);
     if (rv == SIO_OK)
         rv = make_folders(hub, diag);
     if (rv == SIO_OK)

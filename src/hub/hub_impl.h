@@ -20,7 +20,9 @@
 #define HUB_SNAPSHOT_LIFETIME_S 300
 #define HUB_ESTADO_LIFETIME_S   600
 
-/* Names in the store: "snapshot:<ip>", "estado:<ip>". */
+/* Names in the store: one of these and the ip. */
+#define HUB_KEY_SNAPSHOT "snapshot:"
+#define HUB_KEY_ESTADO   "estado:"
 #define HUB_KEY_MAX (16 + HUB_ID_MAX)
 
 struct hub {

@@ -278,7 +278,7 @@ static void get_first_picture(struct hub *hub, struct sio_str ip)
     first->hub = hub;
     memcpy(first->ip, ip.ptr, ip.len);
     first->ip_len = ip.len;
-    store_get(hub->store, hub_key(key, "snapshot:", ip), on_first_picture, first);
+    store_get(hub->store, hub_key(key, HUB_KEY_SNAPSHOT, ip), on_first_picture, first);
 }
 
 struct hub_live_camera *hub_live_open(struct hub *hub, struct sio_str ip)

@@ -103,7 +103,7 @@ static void get_picture(struct snapshot_call *call, store_get_cb cb)
 {
     char key[HUB_KEY_MAX];
 
-    store_get(call->hub->store, hub_key(key, "snapshot:", ip_of(call)), cb, call);
+    store_get(call->hub->store, hub_key(key, HUB_KEY_SNAPSHOT, ip_of(call)), cb, call);
 }
 
 /*
@@ -117,8 +117,14 @@ static bool read_image(struct http_request *r, int status,
         http_reply_error(r, 404, "No hay snapshot disponible");
         return false;
     }
+    if (status == SIO_ERR_TIMEOUT) {
+        http_reply_error(r, 503, "El almacén no responde a tiempo");
+        return false;
+    }
     if (status < 0) {
-        http_reply_error(r, 500, "Error al leer el snapshot");
+        http_reply_error(r, 500,
+                         status == SIO_ERR_PARSE ? "Error al procesar snapshot"
+                                                 : "Error al leer el snapshot");
         return false;
     }
     hub_picture_read((struct sio_str){(const char *)entry->value.ptr, entry->value.len},

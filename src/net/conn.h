@@ -97,9 +97,10 @@ struct net_tunnel_ops {
 struct net_connect_options {
     const char *host; /* name or address; with a tunnel, the proxy's */
     uint16_t port;
-    struct net_tls *tls;       /* NULL: plain; a reference is taken */
-    const char *tls_name;      /* SNI and the name to verify; NULL: host */
-    uint32_t timeout_ms;       /* until on_open; 0: 10 s */
+    const char *path;     /* of a Unix socket, in place of host and port; or NULL */
+    struct net_tls *tls;  /* NULL: plain; a reference is taken */
+    const char *tls_name; /* SNI and the name to verify; NULL: host */
+    uint32_t timeout_ms;  /* until on_open; 0: 10 s */
     struct net_tunnel *tunnel; /* NULL: none; moved, also where dialling fails */
 };
 

@@ -15,6 +15,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -28,6 +29,7 @@ struct conn_dial {
     char *host;
     char *tls_name;
     uint16_t port;
+    bool is_path;              /* host is the path of a Unix socket */
     struct net_tunnel *tunnel; /* NULL: none */
     size_t n_said;             /* bytes of its request that the kernel has */
     bool tunnelling;
@@ -142,6 +144,36 @@ static int connect_peer(struct conn_dial *d)
     if (net_io_add(c->loop, &c->io, EPOLLOUT) < 0)
         return errno;
     return net_timer_start(&d->attempt, share_ms(d)) < 0 ? ENOMEM : 0;
+}
+
+/* A Unix socket answers at once or not at all.  0, or errno. */
+static int connect_path(struct conn_dial *d)
+{
+    struct net_conn *c = d->conn;
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    size_t len = strlen(d->host);
+
+    if (len >= sizeof(un.sun_path))
+        return ENAMETOOLONG;
+    memcpy(un.sun_path, d->host, len);
+    c->io.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->io.fd < 0 ||
+        connect(c->io.fd, (struct sockaddr *)(void *)&un, sizeof(un)) < 0)
+        return errno;
+    return net_io_add(c->loop, &c->io, EPOLLOUT) < 0 ? errno : 0;
+}
+
+static void try_path(struct conn_dial *d)
+{
+    struct net_conn *c = d->conn;
+    int err = connect_path(d);
+
+    if (!err)
+        return;
+    if (c->io.fd >= 0)
+        close(c->io.fd);
+    c->io.fd = -1;
+    conn_fail(c, error_of(err), "%s: %s", d->host, strerror(err));
 }
 
 static void try_next(struct conn_dial *d)
@@ -264,6 +296,10 @@ static void on_start(struct net_task *task)
 {
     struct conn_dial *d = container_of(task, struct conn_dial, start);
 
+    if (d->is_path) {
+        try_path(d);
+        return;
+    }
     if (net_addr_parse(d->host, d->port, &d->addrs[0])) {
         d->n = 1;
         try_next(d);
@@ -277,7 +313,8 @@ static void on_start(struct net_task *task)
 static struct conn_dial *dial_new(struct net_conn *c,
                                   const struct net_connect_options *o)
 {
-    const char *name = o->tls_name ? o->tls_name : o->host;
+    const char *host = o->path ? o->path : o->host;
+    const char *name = o->tls_name ? o->tls_name : host;
     struct conn_dial *d = mem_new(struct conn_dial);
 
     if (!d)
@@ -288,7 +325,8 @@ static struct conn_dial *dial_new(struct net_conn *c,
     list_init(&d->start.link);
     net_timer_init(&d->total, c->loop, on_total_timeout, d);
     net_timer_init(&d->attempt, c->loop, on_attempt_timeout, d);
-    d->host = mem_strndup(o->host, strlen(o->host));
+    d->is_path = o->path != NULL;
+    d->host = mem_strndup(host, strlen(host));
     d->tls_name = mem_strndup(name, strlen(name));
     if (!d->host || !d->tls_name ||
         net_timer_start(&d->total, o->timeout_ms ? o->timeout_ms : DIAL_TIMEOUT_MS) <

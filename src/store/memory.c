@@ -84,14 +84,16 @@ static int hold(struct sio_slice value, struct sio_slice *out)
     return sio_slice_hold(value, out);
 }
 
-static int memory_put(struct store *s, struct sio_str key, struct sio_slice value,
-                      uint32_t lifetime_s)
+int store_memory_put_aged(struct store *s, struct sio_str key, struct sio_slice value,
+                          uint32_t lifetime_s, uint32_t age_ms)
 {
     struct memory *m = memory_of(s);
     struct item *old = find(m, key);
     struct item *item;
     int rv;
 
+    if (age_ms >= (uint64_t)lifetime_s * 1000 && age_ms > 0)
+        return SIO_ERR_NOT_FOUND;
     if (old)
         drop(m, old);
     item = mem_alloc(sizeof(*item) + key.len);
@@ -109,9 +111,10 @@ static int memory_put(struct store *s, struct sio_str key, struct sio_slice valu
     if (rv < 0)
         goto unref_value;
     item->version = ++m->n_puts;
-    item->put_ms = net_loop_now_ms(m->loop);
+    /* May lie before the clock's zero: then it wraps, and so does the age. */
+    item->put_ms = net_loop_now_ms(m->loop) - age_ms;
     item->expires_ms = item->put_ms + (uint64_t)lifetime_s * 1000;
-    item->put_s = net_loop_wall_s(m->loop);
+    item->put_s = net_loop_wall_s(m->loop) - age_ms / 1000;
     list_append(&m->by_age, &item->link);
     m->bytes += item->bytes;
     while (m->bytes > m->max_bytes) {
@@ -128,6 +131,12 @@ unref_value:
 free_item:
     mem_free(item);
     return rv;
+}
+
+static int memory_put(struct store *s, struct sio_str key, struct sio_slice value,
+                      uint32_t lifetime_s)
+{
+    return store_memory_put_aged(s, key, value, lifetime_s, 0);
 }
 
 static struct store_entry entry_of(const struct memory *m, const struct item *item)
@@ -179,6 +188,12 @@ static void memory_list(struct store *s, struct sio_str prefix, store_list_cb cb
     cb(SIO_OK, NULL, user);
 }
 
+static enum store_state memory_state(const struct store *s)
+{
+    (void)s;
+    return STORE_LOCAL;
+}
+
 static void memory_free(struct store *s)
 {
     struct memory *m = memory_of(s);
@@ -197,6 +212,7 @@ static const struct store_ops memory_ops = {
     .get = memory_get,
     .del = memory_del,
     .list = memory_list,
+    .state = memory_state,
     .free = memory_free,
 };
 

@@ -35,6 +35,14 @@ typedef void (*store_get_cb)(int status, const struct store_entry *entry, void *
  */
 typedef void (*store_list_cb)(int status, const struct store_entry *entry, void *user);
 
+/* Whether what is put survives: of a store behind a network. */
+enum store_state {
+    STORE_LOCAL,   /* there is no network */
+    STORE_UP,      /* connected */
+    STORE_DOWN,    /* not connected */
+    STORE_REFUSED, /* connected, but it takes no writes */
+};
+
 struct store_ops {
     const char *name;
 
@@ -48,6 +56,8 @@ struct store_ops {
     void (*get)(struct store *s, struct sio_str key, store_get_cb cb, void *user);
     void (*del)(struct store *s, struct sio_str key);
     void (*list)(struct store *s, struct sio_str prefix, store_list_cb cb, void *user);
+
+    enum store_state (*state)(const struct store *s);
 
     /* Answers what is still open with SIO_ERR_CLOSED, and frees. */
     void (*free)(struct store *s);
@@ -81,6 +91,11 @@ static inline void store_list(struct store *s, struct sio_str prefix, store_list
     s->ops->list(s, prefix, cb, user);
 }
 
+static inline enum store_state store_state(const struct store *s)
+{
+    return s->ops->state(s);
+}
+
 /* NULL is allowed. */
 static inline void store_free(struct store *s)
 {
@@ -94,6 +109,13 @@ static inline void store_free(struct store *s)
  */
 struct store *store_memory_new(struct net_loop *loop, size_t max_bytes);
 
+/*
+ * As store_put, for what was put elsewhere age_ms ago.  SIO_ERR_NOT_FOUND: it is older
+ * than its lifetime.
+ */
+int store_memory_put_aged(struct store *s, struct sio_str key, struct sio_slice value,
+                          uint32_t lifetime_s, uint32_t age_ms);
+
 /* What a memory store holds, for statistics and tests. */
 struct store_memory_stats {
     size_t n_entries;
@@ -101,5 +123,38 @@ struct store_memory_stats {
     uint64_t n_dropped; /* for want of room */
 };
 void store_memory_stats(const struct store *s, struct store_memory_stats *out);
+
+/*
+ * The store in Redis, with a memory store in front of it (redis.c).
+ *
+ * All that is put is in memory first, and a read of it waits for nothing.  Each value is
+ * written to Redis once, where other programs find it under the same name.  What memory
+ * lacks, or what another program has put since, is fetched: once for all who ask at the
+ * time, and whoever asks waits READ_MS at most.  While Redis is away memory is all there
+ * is; when it is back, it gets what it lacks.
+ */
+struct store_redis_kind {
+    struct sio_str prefix; /* of keys; none is the beginning of another */
+    uint32_t lifetime_s;   /* of values that others put without one */
+};
+
+struct store_redis_options {
+    struct sio_str url;                   /* redis_url.h */
+    const struct store_redis_kind *kinds; /* borrowed for the store's life */
+    size_t n_kinds;                       /* at most STORE_REDIS_MAX_KINDS */
+    size_t max_bytes;                     /* of memory */
+    size_t max_value;                     /* larger ones in Redis do not exist */
+    size_t max_keys;                      /* of each kind, that others put */
+};
+
+#define STORE_REDIS_MAX_KINDS 4
+
+/* NULL, with a sentence in diag: out of memory, or the URL is wrong. */
+struct store *store_redis_new(struct net_loop *loop,
+                              const struct store_redis_options *opts,
+                              struct sio_diag *diag);
+
+/* Whether store_redis_new takes this URL: SIO_OK, or an error and a sentence. */
+int store_redis_check(struct sio_str url, struct sio_diag *diag);
 
 #endif

@@ -1,0 +1,445 @@
+/*
+ * redis_read.c - the Redis store: what memory lacks is fetched
+ *
+ * What comes from Redis was put there by somebody else: it has to be JSON in UTF-8
+ * before it enters memory, for whoever reads a store trusts its texts.
+ */
+#include <config.h>
+
+#include "store/redis_impl.h"
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/utf8.h"
+
+#define READ_MS     2000 /* whoever asks waits no longer */
+#define LIST_MS     1000 /* a list this old needs no new walk */
+#define MAX_ROUNDS  200  /* of one walk, each over some SCAN_COUNT names */
+#define SCAN_COUNT  "1000"
+#define MAX_LISTED  16 /* values that are fetched for lists at a time */
+#define MAX_NAME    512
+#define NO_KEY      (-2) /* what PTTL says */
+#define NO_LIFETIME (-1)
+
+static struct redis_store *redis_of(struct store *s)
+{
+    return container_of(s, struct redis_store, base);
+}
+
+static struct redis_waiter *add_waiter(struct list *waiters, void *user)
+{
+    struct redis_waiter *w = mem_new(struct redis_waiter);
+
+    if (!w)
+        return NULL;
+    w->user = user;
+    list_append(waiters, &w->link);
+    return w;
+}
+
+/* One value. */
+
+/* What memory has, or status where it has nothing. */
+static void answer_get(struct redis_store *rs, struct sio_str name, int status,
+                       store_get_cb cb, void *user)
+{
+    struct store_entry entry;
+
+    if (rs->closing)
+        cb(SIO_ERR_CLOSED, NULL, user);
+    else if (redis_front_get(rs, name, &entry))
+        cb(SIO_OK, &entry, user);
+    else
+        cb(status, NULL, user);
+}
+
+static void answer_waiters(struct redis_key *key, int status)
+{
+    struct redis_store *rs = key->store;
+
+    net_timer_stop(&key->deadline);
+    key->n_commands++; /* it stays while its waiters are told */
+    while (!list_empty(&key->waiters)) {
+        struct redis_waiter *w =
+            container_of(key->waiters.next, struct redis_waiter, link);
+        store_get_cb cb = w->get;
+        void *user = w->user;
+
+        list_remove(&w->link);
+        mem_free(w);
+        answer_get(rs, key->node.key, status, cb, user);
+    }
+    key->n_commands--;
+}
+
+static void on_deadline(struct net_timer *timer, void *user)
+{
+    (void)timer;
+    answer_waiters(user, SIO_ERR_TIMEOUT);
+}
+
+void redis_read_key_init(struct redis_key *key)
+{
+    net_timer_init(&key->deadline, key->store->loop, on_deadline, key);
+}
+
+static void walk_on(struct redis_store *rs);
+
+/* Into memory, with the age that it has.  SIO_OK, or why it does not exist. */
+static int take_in(struct redis_key *key, int64_t theirs_ms)
+{
+    int64_t lifetime_ms = (int64_t)key->lifetime_s * 1000;
+    int64_t age_ms = 0;
+
+    if (key->got_status < 0 || theirs_ms == NO_KEY)
+        return key->got_status < 0 ? key->got_status : SIO_ERR_NOT_FOUND;
+    if (theirs_ms != NO_LIFETIME && theirs_ms < lifetime_ms)
+        age_ms = lifetime_ms - theirs_ms;
+    return store_memory_put_aged(key->store->front, key->node.key,
+                                 sio_slice_of(key->got), key->lifetime_s,
+                                 (uint32_t)age_ms);
+}
+
+static void end_fetch(struct redis_key *key, int status)
+{
+    struct redis_store *rs = key->store;
+
+    key->fetching = false;
+    sio_buf_unref(key->got);
+    key->got = NULL;
+    if (key->listed)
+        rs->n_listed--;
+    key->listed = false;
+    answer_waiters(key, status);
+    redis_key_release(key);
+    walk_on(rs);
+}
+
+static void on_lives(int status, const struct redis_reply *reply, void *user)
+{
+    struct redis_key *key = user;
+    struct store_entry entry;
+    int64_t theirs_ms;
+
+    key->n_commands--;
+    if (status < 0 || !redis_reply_integer(reply, &theirs_ms)) {
+        end_fetch(key, SIO_ERR_NOT_FOUND);
+        return;
+    }
+    /* What was put meanwhile is newer. */
+    if (!key->outdated && redis_front_get(key->store, key->node.key, &entry)) {
+        end_fetch(key, SIO_OK);
+        return;
+    }
+    status = take_in(key, theirs_ms);
+    if (status == SIO_OK)
+        key->missed = false;
+    key->outdated = false;
+    redis_key_checked(key);
+    end_fetch(key, status);
+}
+
+static int check_value(struct sio_str text, size_t max)
+{
+    if (text.len == 0)
+        return SIO_ERR_NOT_FOUND;
+    if (text.len > max)
+        return SIO_ERR_TOO_BIG;
+    return utf8_check(text.ptr, text.len) ? json_check(text) : SIO_ERR_PARSE;
+}
+
+static void on_value(int status, const struct redis_reply *reply, void *user)
+{
+    struct redis_key *key = user;
+    struct sio_str text;
+
+    key->n_commands--;
+    sio_buf_unref(key->got);
+    key->got = NULL;
+    if (status == SIO_ERR_CLOSED)
+        key->got_status = SIO_ERR_NOT_FOUND;
+    else if (status < 0 || !redis_reply_text(reply, &text))
+        key->got_status = SIO_ERR_PARSE; /* no string */
+    else
+        key->got_status = check_value(text, key->store->max_value);
+    if (key->got_status == SIO_OK) {
+        key->got = sio_buf_copy(text.ptr, text.len);
+        key->got_status = key->got ? SIO_OK : SIO_ERR_NOMEM;
+    }
+}
+
+/*
+ * GETRANGE and not GET: no more comes than is wanted.  PTTL behind it: what it tells of
+ * is at least as new.
+ */
+static int fetch(struct redis_key *key)
+{
+    struct redis_store *rs = key->store;
+    char max[STR_U64_SIZE];
+    struct sio_slice args[4] = {
+        redis_arg(SIO_STR("GETRANGE")), redis_arg(key->node.key),
+        redis_arg(SIO_STR("0")),
+        redis_arg((struct sio_str){max, str_from_u64(rs->max_value, max)})};
+    int rv = redis_conn_command(rs->conn, args, 4, on_value, key);
+
+    if (rv < 0)
+        return rv;
+    key->n_commands++;
+    args[0] = redis_arg(SIO_STR("PTTL"));
+    rv = redis_conn_command(rs->conn, args, 2, on_lives, key);
+    if (rv < 0)
+        return rv; /* the first answer will be for nobody */
+    key->n_commands++;
+    key->fetching = true;
+    return SIO_OK;
+}
+
+static bool is_known(struct redis_store *rs, struct sio_str name)
+{
+    struct store_entry entry;
+    struct redis_key *key = redis_key_find(rs, name);
+
+    if (key && key->deleted)
+        return true;
+    return redis_front_get(rs, name, &entry) && !(key && key->outdated);
+}
+
+/* True: cb is called when the value is there, or too late. */
+static bool wait_for(struct redis_key *key, store_get_cb cb, void *user)
+{
+    struct redis_waiter *w;
+
+    /* One that is late already is not waited for again. */
+    if (key->fetching && !key->listed && !net_timer_running(&key->deadline))
+        return false;
+    w = add_waiter(&key->waiters, user);
+    if (!w)
+        return false;
+    w->get = cb;
+    if ((!net_timer_running(&key->deadline) &&
+         net_timer_start(&key->deadline, READ_MS) < 0) ||
+        (!key->fetching && fetch(key) < 0)) {
+        answer_waiters(key, SIO_ERR_NOMEM);
+        redis_key_release(key);
+    }
+    return true;
+}
+
+void redis_read_get(struct store *s, struct sio_str name, store_get_cb cb, void *user)
+{
+    struct redis_store *rs = redis_of(s);
+    struct redis_key *key = NULL;
+
+    if (rs->closing || !redis_conn_is_up(rs->conn) || is_known(rs, name)) {
+        answer_get(rs, name, SIO_ERR_NOT_FOUND, cb, user);
+        return;
+    }
+    key = redis_key_get(rs, name);
+    if (!key)
+        answer_get(rs, name, SIO_ERR_NOT_FOUND, cb, user);
+    else if (!wait_for(key, cb, user))
+        answer_get(rs, name, SIO_ERR_TIMEOUT, cb, user);
+}
+
+/* Lists. */
+
+static void answer_list(struct redis_scan *scan)
+{
+    struct redis_store *rs = scan->store;
+
+    net_timer_stop(&scan->deadline);
+    while (!list_empty(&scan->waiters)) {
+        struct redis_waiter *w =
+            container_of(scan->waiters.next, struct redis_waiter, link);
+        store_list_cb cb = w->list;
+        void *user = w->user;
+
+        list_remove(&w->link);
+        mem_free(w);
+        if (rs->closing)
+            cb(SIO_ERR_CLOSED, NULL, user);
+        else
+            store_list(rs->front, scan->kind->prefix, cb, user);
+    }
+}
+
+static void on_list_deadline(struct net_timer *timer, void *user)
+{
+    (void)timer;
+    answer_list(user);
+}
+
+static void end_scan(struct redis_scan *scan)
+{
+    scan->running = false;
+    scan->known = redis_conn_is_up(scan->store->conn);
+    scan->done_ms = net_loop_now_ms(scan->store->loop);
+    answer_list(scan);
+}
+
+/* Lists are no reason to push out of memory what is in it. */
+static bool has_room(const struct redis_store *rs)
+{
+    struct store_memory_stats stats;
+
+    store_memory_stats(rs->front, &stats);
+    return stats.bytes < rs->max_bytes / 4 * 3;
+}
+
+static void fetch_wanted(struct redis_store *rs)
+{
+    while (!list_empty(&rs->wanted) && rs->n_listed < MAX_LISTED) {
+        struct redis_key *key = container_of(rs->wanted.next, struct redis_key, wanted);
+
+        list_remove(&key->wanted);
+        if (!key->fetching && !is_known(rs, key->node.key) && has_room(rs) &&
+            fetch(key) == SIO_OK) {
+            key->listed = true;
+            rs->n_listed++;
+        } else {
+            redis_key_release(key);
+        }
+    }
+}
+
+static void walk_on(struct redis_store *rs)
+{
+    fetch_wanted(rs);
+    if (!list_empty(&rs->wanted) || rs->n_listed > 0)
+        return;
+    for (size_t i = 0; i < rs->n_scans; i++)
+        if (rs->scans[i].running && rs->scans[i].walked)
+            end_scan(&rs->scans[i]);
+}
+
+static void want(struct redis_scan *scan, struct sio_str name)
+{
+    struct redis_store *rs = scan->store;
+    struct redis_key *key;
+
+    if (name.len > MAX_NAME || !str_starts(name, scan->kind->prefix) ||
+        is_known(rs, name))
+        return;
+    key = redis_key_get(rs, name);
+    if (key && !key->fetching && !list_linked(&key->wanted))
+        list_append(&rs->wanted, &key->wanted);
+}
+
+static void on_names(int status, const struct redis_reply *reply, void *user);
+
+static int walk(struct redis_scan *scan, struct sio_str cursor)
+{
+    struct sio_slice args[6] = {
+        redis_arg(SIO_STR("SCAN")),  redis_arg(cursor),
+        redis_arg(SIO_STR("MATCH")), redis_arg(SIO_STR("")),
+        redis_arg(SIO_STR("COUNT")), redis_arg(SIO_STR(SCAN_COUNT)),
+    };
+    char pattern[64];
+    size_t len = scan->kind->prefix.len;
+
+    if (len >= sizeof(pattern))
+        return SIO_ERR_TOO_BIG;
+    memcpy(pattern, scan->kind->prefix.ptr, len);
+    pattern[len] = '*';
+    args[3] = redis_arg((struct sio_str){pattern, len + 1});
+    scan->n_rounds++;
+    return redis_conn_command(scan->store->conn, args, 6, on_names, scan);
+}
+
+static void on_names(int status, const struct redis_reply *reply, void *user)
+{
+    struct redis_scan *scan = user;
+    struct sio_str cursor, name;
+    const struct redis_reply *names;
+
+    scan->walked = true;
+    if (status == SIO_OK && redis_reply_count(reply) == 2 &&
+        redis_reply_text(redis_reply_at(reply, 0), &cursor)) {
+        names = redis_reply_at(reply, 1);
+        for (size_t i = 0; i < redis_reply_count(names); i++)
+            if (redis_reply_text(redis_reply_at(names, i), &name))
+                want(scan, name);
+        if (!str_eq_cstr(cursor, "0") && scan->n_rounds < MAX_ROUNDS)
+            scan->walked = walk(scan, cursor) < 0;
+    }
+    walk_on(scan->store);
+}
+
+static struct redis_scan *scan_of(struct redis_store *rs, struct sio_str prefix)
+{
+    for (size_t i = 0; i < rs->n_scans; i++)
+        if (str_eq(rs->scans[i].kind->prefix, prefix))
+            return &rs->scans[i];
+    return NULL;
+}
+
+/* Memory answers where nothing is to be had, or asked for a moment ago. */
+static bool memory_will_do(const struct redis_scan *scan)
+{
+    uint64_t now_ms = net_loop_now_ms(scan->store->loop);
+
+    if (!redis_conn_is_up(scan->store->conn))
+        return true;
+    if (scan->running) /* late already, or to be waited for */
+        return !net_timer_running(&scan->deadline);
+    return scan->known && now_ms - scan->done_ms < LIST_MS;
+}
+
+void redis_read_list(struct store *s, struct sio_str prefix, store_list_cb cb,
+                     void *user)
+{
+    struct redis_store *rs = redis_of(s);
+    struct redis_scan *scan = scan_of(rs, prefix);
+    struct redis_waiter *w = NULL;
+
+    if (rs->closing) {
+        cb(SIO_ERR_CLOSED, NULL, user);
+        return;
+    }
+    if (scan && !memory_will_do(scan))
+        w = add_waiter(&scan->waiters, user);
+    if (!w) {
+        store_list(rs->front, prefix, cb, user);
+        return;
+    }
+    w->list = cb;
+    if (scan->running)
+        return;
+    scan->n_rounds = 0;
+    scan->walked = false;
+    scan->running = true;
+    if (net_timer_start(&scan->deadline, READ_MS) < 0 || walk(scan, SIO_STR("0")) < 0)
+        end_scan(scan);
+}
+
+/* Beginning and end. */
+
+void redis_read_init(struct redis_store *rs, const struct store_redis_options *opts)
+{
+    rs->n_scans = opts->n_kinds;
+    for (size_t i = 0; i < opts->n_kinds; i++) {
+        struct redis_scan *scan = &rs->scans[i];
+
+        scan->store = rs;
+        scan->kind = &opts->kinds[i];
+        list_init(&scan->waiters);
+        net_timer_init(&scan->deadline, rs->loop, on_list_deadline, scan);
+    }
+}
+
+void redis_read_stop(struct redis_store *rs)
+{
+    while (!list_empty(&rs->wanted)) {
+        struct redis_key *key = container_of(rs->wanted.next, struct redis_key, wanted);
+
+        list_remove(&key->wanted);
+        redis_key_release(key);
+    }
+    for (size_t i = 0; i < rs->n_scans; i++) {
+        rs->scans[i].running = false;
+        rs->scans[i].known = false;
+        answer_list(&rs->scans[i]);
+    }
+}
