@@ -18,7 +18,7 @@ TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)?"
 # (target, keys that must be there)
 ENDPOINTS = [
     ("/api/status", {"arquitectura", "nucs_conectados", "status", "timestamp",
-                     "usar_config_file"}),
+                     "usar_config_file", "redis"}),
     ("/api/nucs", {"nucs", "success", "total"}),
     ("/api/camaras", {"camaras", "success", "total"}),
     ("/api/camaras/detectar", {"camaras", "modo", "success", "timestamp", "total", "ip_local",
@@ -77,6 +77,7 @@ def _():
     equal(s["arquitectura"], "hikvision-style")
     equal(s["nucs_conectados"], 0)
     check(isinstance(s["usar_config_file"], bool))
+    equal(s["redis"], "no_configurado")
     check(re.fullmatch(TIMESTAMP, s["timestamp"]), s["timestamp"])
 
 
