@@ -145,8 +145,8 @@ static void on_status(struct http_request *r, void *user)
               "{\"status\":\"online\",\"arquitectura\":\"hikvision-style\","
               "\"nucs_conectados\":%zu,\"usar_config_file\":%s,\"redis\":\"%s\","
               "\"timestamp\":",
-              hub_registry_n_nucs(&hub->registry),
-              hub->config->file ? "true" : "false", redis_text(hub));
+              hub_registry_n_nucs(&hub->registry), hub->config->file ? "true" : "false",
+              redis_text(hub));
     hub_api_write_time(&w, clock_wall_us());
     wbuf_add_byte(&w, '}');
     hub_api_reply(r, &w);

@@ -202,8 +202,8 @@ static void keep_picture(struct hub *hub, const struct arrival *a,
 
     if (!c)
         return;
-    rv = store_put(hub->store, hub_key(key, HUB_KEY_SNAPSHOT, sio_str_from(a->ip)), value,
-                   HUB_SNAPSHOT_LIFETIME_S);
+    rv = store_put(hub->store, hub_key(key, HUB_KEY_SNAPSHOT, sio_str_from(a->ip)),
+                   value, HUB_SNAPSHOT_LIFETIME_S);
     if (rv < 0 && log_limit(&hub->limit_full, net_loop_now_ms(hub->loop), 1))
         log_warn(hub->log, "ip=%s not stored: %s", a->ip, sio_strerror(rv));
     hub->picture_ms = net_loop_now_ms(hub->loop);
