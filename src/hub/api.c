@@ -354,6 +354,9 @@ static struct hub_picture picture_of(const struct row *row)
     if (row && row->picture.buf)
         hub_picture_read(
             (struct sio_str){(const char *)row->picture.ptr, row->picture.len}, &p);
+    /* Another program may have stored what is none. */
+    if (p.image.ptr && json_type(p.image) != JSON_STRING)
+        p.image = (struct sio_str){NULL, 0};
     return p;
 }
 

@@ -266,6 +266,11 @@ bool redis_conn_is_up(const struct redis_conn *c)
     return c->state == UP;
 }
 
+uint64_t redis_conn_silent_ms(const struct redis_conn *c)
+{
+    return list_empty(&c->pending) ? 0 : net_loop_now_ms(c->loop) - c->progress_ms;
+}
+
 /* The greeting: log in, choose the database, and see whether it serves. */
 
 /* Keeps the first thing that went wrong; the last answer decides. */
@@ -443,7 +448,7 @@ static bool is_hung(struct redis_conn *c)
     if (bytes_out != c->bytes_out && net_conn_pending(c->conn) > 0)
         c->progress_ms = now_ms;
     c->bytes_out = bytes_out;
-    return !list_empty(&c->pending) && now_ms - c->progress_ms >= HANG_MS;
+    return redis_conn_silent_ms(c) >= HANG_MS;
 }
 
 static void on_timer(struct net_timer *timer, void *user)

@@ -63,6 +63,9 @@ void redis_conn_free(struct redis_conn *c);
 
 bool redis_conn_is_up(const struct redis_conn *c);
 
+/* For how long an answer has been owed without a sign of life; 0: none is. */
+uint64_t redis_conn_silent_ms(const struct redis_conn *c);
+
 /*
  * Sends one command.  An argument with a buf is not copied.  SIO_OK: cb follows;
  * SIO_ERR_CLOSED: there is no connection; SIO_ERR_INVAL, SIO_ERR_NOMEM.

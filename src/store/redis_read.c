@@ -196,6 +196,12 @@ static int fetch(struct redis_key *key)
     return SIO_OK;
 }
 
+/* Who asks now would wait in vain: somebody else has. */
+static bool is_late(const struct redis_store *rs)
+{
+    return redis_conn_silent_ms(rs->conn) >= READ_MS;
+}
+
 static bool is_known(struct redis_store *rs, struct sio_str name)
 {
     struct store_entry entry;
@@ -211,8 +217,8 @@ static bool wait_for(struct redis_key *key, store_get_cb cb, void *user)
 {
     struct redis_waiter *w;
 
-    /* One that is late already is not waited for again. */
-    if (key->fetching && !key->listed && !net_timer_running(&key->deadline))
+    if (is_late(key->store) ||
+        (key->fetching && !key->listed && !net_timer_running(&key->deadline)))
         return false;
     w = add_waiter(&key->waiters, user);
     if (!w)
@@ -239,8 +245,10 @@ void redis_read_get(struct store *s, struct sio_str name, store_get_cb cb, void 
     key = redis_key_get(rs, name);
     if (!key)
         answer_get(rs, name, SIO_ERR_NOT_FOUND, cb, user);
-    else if (!wait_for(key, cb, user))
+    else if (!wait_for(key, cb, user)) {
+        redis_key_release(key);
         answer_get(rs, name, SIO_ERR_TIMEOUT, cb, user);
+    }
 }
 
 /* Lists. */
@@ -380,7 +388,7 @@ static bool memory_will_do(const struct redis_scan *scan)
 {
     uint64_t now_ms = net_loop_now_ms(scan->store->loop);
 
-    if (!redis_conn_is_up(scan->store->conn))
+    if (!redis_conn_is_up(scan->store->conn) || is_late(scan->store))
         return true;
     if (scan->running) /* late already, or to be waited for */
         return !net_timer_running(&scan->deadline);
