@@ -81,7 +81,7 @@ struct eio_handshake {
     int64_t time_ms; /* since 1970 */
 };
 
-/* Decoded value of the first query parameter of that name; false: not there. */
+/* Decoded value of the last query parameter of that name; false: not there. */
 SIOC_API bool eio_session_query(const struct eio_session *s, const char *name,
                                 struct sio_str *value);
 /* A field of the opening request, name in any case; ptr NULL: not there. */

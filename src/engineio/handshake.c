@@ -101,12 +101,16 @@ bool eio_session_query(const struct eio_session *s, const char *name,
     const char *p = address->ptr + address->len;
     const char *end = (const char *)sio_buf_data(s->request) + s->fields_at;
     struct sio_str rest = {p, (size_t)(end - p)};
-    struct sio_str found;
+    struct sio_str key, text;
+    bool found = false;
 
-    while (next_pair(&rest, &found, value))
-        if (str_eq_cstr(found, name))
-            return true;
-    return false;
+    while (next_pair(&rest, &key, &text)) {
+        if (str_eq_cstr(key, name)) {
+            *value = text;
+            found = true;
+        }
+    }
+    return found;
 }
 
 static struct sio_str fields_of(const struct eio_session *s)

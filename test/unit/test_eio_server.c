@@ -417,7 +417,7 @@ static void keeps_what_the_opening_request_said(void **state)
     (void)state;
     start(NULL);
     p = dial();
-    request(p, "GET", POLLING "&nuc_id=a%2Bb+c&nuc_id=second&empty=&flag",
+    request(p, "GET", POLLING "&nuc_id=first&nuc_id=a%2Bb+c&empty=&flag",
             "X-One: 1\r\n", NULL, 0);
     peer_reply(p, &reply);
     assert_non_null(fix.session);
