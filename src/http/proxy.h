@@ -29,7 +29,7 @@ void http_proxy_unref(struct http_proxy *p); /* NULL is allowed */
  * What the environment says for a server, as curl reads it: https_proxy, HTTPS_PROXY for
  * TLS, else http_proxy, HTTP_PROXY (not in a CGI program, where a request's field sets it);
  * then all_proxy, ALL_PROXY; none where no_proxy or NO_PROXY names the server.  *out NULL:
- * no proxy.  SIO_OK, or SIO_ERR_INVAL, _NOMEM with diag.
+ * no proxy.  SIO_OK, or SIO_ERR_INVAL with diag (a URL that is none, or no memory).
  */
 int http_proxy_from_env(bool tls, const char *host, uint16_t port,
                         struct http_proxy **out, struct sio_diag *diag);
