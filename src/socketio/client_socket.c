@@ -432,8 +432,8 @@ struct sio_client_socket *sio_client_socket_find(struct sio_client *c,
 }
 
 struct sio_client_socket *sio_client_join(struct sio_client *c, const char *name,
-                                            const struct sio_client_socket_ops *ops,
-                                            void *user)
+                                          const struct sio_client_socket_ops *ops,
+                                          void *user)
 {
     struct sio_client_socket *s;
 

@@ -102,5 +102,6 @@ int main(void)
     net_loop_free(app.loop);
     printf("%d%s\n", app.sum, diag.text);
     return map_add() + http_reply() + net_conn_send() + json_check() + mem_alloc() +
-           log_write() != 6;
+               log_write() !=
+           6;
 }

@@ -82,8 +82,8 @@ void sio_client_free(struct sio_client *c)
 }
 
 struct sio_client_socket *sio_client_join(struct sio_client *c, const char *name,
-                                            const struct sio_client_socket_ops *ops,
-                                            void *user)
+                                          const struct sio_client_socket_ops *ops,
+                                          void *user)
 {
     assert_string_equal(name, "/");
     c->socket = (struct sio_client_socket){ops, user};
