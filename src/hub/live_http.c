@@ -18,6 +18,10 @@
 #define COOKIE    "visor"
 /* What the kernel may hold of pictures that are not on their way yet. */
 #define UNSENT_BYTES (16 * 1024)
+/* A page opens several streams in one go, before it has a cookie. */
+#define BURST_MS 500
+/* So many of one camera in one go are one browser's, which has six connections. */
+#define BURST_MAX 5
 
 /*
  * Who looks: a browser that shows the cookie that it was given, or whoever has the same
@@ -39,6 +43,7 @@ struct hub_stream {
     struct hub_live_camera *camera;
     struct hub_viewer *viewer;
     struct http_request *request;
+    uint64_t opened_ms;
     uint64_t number;               /* of the picture that was sent last; 0: none */
     char given[RANDOM_ID_LEN + 1]; /* the cookie that this reply gave, or "" */
 };
@@ -172,12 +177,92 @@ static struct hub_viewer *shared_viewer(struct hub *hub, struct http_request *r)
     return v;
 }
 
+static bool looks_at(const struct hub_viewer *v, const struct hub_live_camera *camera)
+{
+    const struct hub_stream *s;
+
+    list_for_each (s, struct hub_stream, in_viewer, &v->streams)
+        if (s->camera == camera)
+            return true;
+    return false;
+}
+
+/* The streams of v that were opened in one go up to l, of that camera: how many. */
+static size_t count_burst(const struct hub_viewer *v, const struct list *l,
+                          const struct hub_live_camera *camera,
+                          struct hub_stream **oldest)
+{
+    uint64_t at = container_of(l, struct hub_stream, in_viewer)->opened_ms;
+    size_t n = 0;
+
+    for (; l != &v->streams; l = l->prev) {
+        struct hub_stream *s = container_of(l, struct hub_stream, in_viewer);
+
+        if (at - s->opened_ms > BURST_MS)
+            break;
+        at = s->opened_ms;
+        if (s->camera != camera)
+            continue;
+        *oldest = s;
+        n++;
+    }
+    return n;
+}
+
+/*
+ * Moves what was opened in one go with v's first stream, from l on to older or newer
+ * ones: each of another camera, unless all are one browser's.
+ */
+static void take_burst(struct hub_viewer *v, struct hub_viewer *shared, struct list *l,
+                       bool older, bool all)
+{
+    const struct hub_stream *own =
+        container_of(v->streams.next, struct hub_stream, in_viewer);
+    uint64_t at = own->opened_ms;
+    struct list *next;
+
+    for (; l != &shared->streams; l = next) {
+        struct hub_stream *s = container_of(l, struct hub_stream, in_viewer);
+
+        next = older ? l->prev : l->next;
+        if ((older ? at - s->opened_ms : s->opened_ms - at) > BURST_MS ||
+            (!all && looks_at(v, s->camera)))
+            break;
+        at = s->opened_ms;
+        move_to_viewer(s, v);
+        if (older) {
+            list_remove(&s->in_viewer);
+            list_prepend(&v->streams, &s->in_viewer);
+        }
+    }
+}
+
+/* Its owner is known now: takes the stream that the cookie was given with, and others. */
+static void take_own(struct hub_viewer *v, struct hub_viewer *shared,
+                     struct hub_stream *own)
+{
+    struct list *older = own->in_viewer.prev, *newer = own->in_viewer.next;
+    const struct list *last = &own->in_viewer;
+    struct hub_stream *oldest;
+    bool all;
+
+    while (last->next != &shared->streams &&
+           container_of(last->next, struct hub_stream, in_viewer)->opened_ms -
+                   container_of(last, struct hub_stream, in_viewer)->opened_ms <=
+               BURST_MS)
+        last = last->next;
+    all = count_burst(shared, last, own->camera, &oldest) >= BURST_MAX;
+    move_to_viewer(own, v);
+    take_burst(v, shared, newer, false, all);
+    take_burst(v, shared, older, true, all);
+}
+
 /* What this cookie was given with, when its owner was not known yet, is its owner's. */
 static void adopt(struct hub *hub, struct http_request *r, struct hub_viewer *v)
 {
     struct sio_str cookie = {v->key, v->key_len};
     struct hub_viewer *shared;
-    struct list *next;
+    struct hub_stream *s;
     struct wbuf w;
 
     wbuf_init(&w, 64 * 1024);
@@ -186,12 +271,11 @@ static void adopt(struct hub *hub, struct http_request *r, struct hub_viewer *v)
     wbuf_fini(&w);
     if (!shared)
         return;
-    for (struct list *l = shared->streams.next; l != &shared->streams; l = next) {
-        struct hub_stream *s = container_of(l, struct hub_stream, in_viewer);
-
-        next = l->next;
-        if (str_eq_cstr(cookie, s->given))
-            move_to_viewer(s, v);
+    list_for_each (s, struct hub_stream, in_viewer, &shared->streams) {
+        if (!str_eq_cstr(cookie, s->given))
+            continue;
+        take_own(v, shared, s);
+        break;
     }
     drop_viewer_if_gone(hub, shared);
 }
@@ -263,6 +347,8 @@ static void make_room(struct hub_stream *s)
     size_t most = people * s->hub->config->live_viewer_streams;
     struct hub_stream *old;
 
+    while (v->shared && count_burst(v, &s->in_viewer, s->camera, &old) > BURST_MAX)
+        cut_stream(old);
     while ((old = oldest_replaced(v, s->camera, 2 * people - 1)) != NULL)
         cut_stream(old);
     while (v->n + 1 >= most && (old = oldest_replaced(v, NULL, 0)) != NULL)
@@ -302,6 +388,7 @@ static struct hub_stream *new_stream(struct hub *hub, struct http_request *r,
         return NULL;
     }
     s->hub = hub;
+    s->opened_ms = net_loop_now_ms(hub->loop);
     s->camera = camera;
     s->request = r;
     list_init(&s->in_viewer);

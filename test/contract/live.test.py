@@ -253,6 +253,20 @@ def _():
             x.close()
 
 
+@case("streams that a page opens in one go, each given another cookie, are one viewer's")
+def _():
+    ips = [f"192.0.2.{i}" for i in range(90, 95)]
+    tiles = [Stream(ip, agent="burst") for ip in ips]
+    other = Stream(ips[4], agent="burst")  # somebody else, of the same kind
+    again = [Stream(ip, agent="burst", cookie=tiles[4].cookie(), query="?t=2") for ip in ips]
+    for s in tiles[:4]:
+        s.wait_cut()
+    for s in [other] + again:
+        check(s.next())
+        s.close()
+    tiles[4].close()
+
+
 @case("viewers over Socket.IO get the same pictures, binary")
 def _():
     with Agent() as a, SocketIO(port()) as v:

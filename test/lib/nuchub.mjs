@@ -10,8 +10,8 @@ const cases = [];
 const programs = [];
 const folders = [];
 
-export function test(name, run) {
-  cases.push({ name, run });
+export function test(name, run, ms = 60000) {
+  cases.push({ name, run, ms });
 }
 
 export function check(condition, why = "condition is false") {
@@ -73,10 +73,10 @@ function listening(port) {
   });
 }
 
-/** A server of ours; it is ended by its own id. */
+/** A program of ours, a server if it has a port; it is ended by its own id. */
 export class Server {
-  constructor(argv, port) {
-    Object.assign(this, { argv, port, logPath: join(tempDir(), "log"), child: null });
+  constructor(argv, port, env = {}) {
+    Object.assign(this, { argv, port, env, logPath: join(tempDir(), "log"), child: null });
     programs.push(this);
   }
 
@@ -87,10 +87,12 @@ export class Server {
       stdio: ["ignore", log, log],
       cwd: tempDir(),
       env: { PATH, HOME, ...(LD_LIBRARY_PATH && { LD_LIBRARY_PATH }),
-             ...(ASAN_OPTIONS && { ASAN_OPTIONS }), ...(UBSAN_OPTIONS && { UBSAN_OPTIONS }) },
+             ...(ASAN_OPTIONS && { ASAN_OPTIONS }), ...(UBSAN_OPTIONS && { UBSAN_OPTIONS }),
+             ...this.env },
     });
     this.ended = new Promise((done) => this.child.once("exit", (code) => done(code)));
-    await waitFor(() => this.child.exitCode !== null || listening(this.port), this.argv[0]);
+    await waitFor(() => this.child.exitCode !== null || !this.port || listening(this.port),
+                  this.argv[0]);
     check(this.child.exitCode === null, `${this.argv[0]} ended: ${this.log()}`);
     return this;
   }
@@ -113,6 +115,14 @@ export async function hub(...options) {
                     port);
 }
 
+/** nuchub-agent for a hub of ours. */
+export function agent(server, cameras, settings = {}) {
+  check(process.env.NUCHUB_AGENT, "NUCHUB_AGENT is not set");
+  return new Server([process.env.NUCHUB_AGENT], 0, {
+    SERVER_URL: `http://127.0.0.1:${server.port}`, NUC_ID: "sede", CAMARAS_IPS: cameras,
+    INTERVALO_SNAPSHOT: "3600", ...settings });
+}
+
 export async function conformance(...options) {
   check(process.env.CONFORMANCE, "CONFORMANCE is not set");
   const port = await freePort();
@@ -127,11 +137,11 @@ export async function getJson(server, target) {
 export async function runCases() {
   let passed = 0, failed = 0;
   const words = process.argv.slice(2);
-  for (const { name, run } of cases) {
+  for (const { name, run, ms } of cases) {
     if (words.length && !words.some((w) => name.includes(w))) continue;
     try {
       const begun = Date.now();
-      await within(run(), name, 60000);
+      await within(run(), name, ms);
       passed++;
       const seconds = Math.round((Date.now() - begun) / 1000);
       console.log(`ok ${name}${seconds ? ` (${seconds} s)` : ""}`);
