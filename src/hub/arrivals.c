@@ -306,7 +306,7 @@ static void take_error(struct hub *hub, struct sio_socket *s, struct sio_event *
         store_put(hub->store, hub_key(key, HUB_KEY_ESTADO, sio_str_from(ip)),
                   sio_slice_of(value), HUB_ESTADO_LIFETIME_S);
         hub_registry_heard(c, nuc, false, net_loop_now_ms(hub->loop));
-        hub_live_lost(hub, sio_str_from(ip));
+        hub_live_snapshot_failed(hub, sio_str_from(ip));
         hub_snapshot_failed(hub, sio_str_from(ip), error);
         log_debug(hub->log, "nuc_id=%s ip=%s snapshot_error", nuc ? nuc->id : "-", ip);
     }

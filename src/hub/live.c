@@ -12,8 +12,13 @@
 #define STREAM_SILENT_MS 10000
 /* An agent that was asked for a picture is asked again after this without an answer. */
 #define ASK_TIMEOUT_MS 20000
-/* Two requests of one camera are at least this far apart. */
-#define ASK_PAUSE_MS 200
+/*
+ * Of cameras that no agent has; those that one has are bounded by the registry.  A page
+ * asks for what it knows, before the agents are back, so it cannot be none.
+ */
+#define UNKNOWN_MAX 256
+/* While live pictures come as close as this, a snapshot is older than the last one. */
+#define MOVING_MS 2000
 /* The picture is sent again now and then: else proxies take the stream for dead. */
 #define REPEAT_MS 10000
 
@@ -76,12 +81,19 @@ bool hub_live_frame(struct hub *hub, struct sio_str ip, struct sio_buf *jpeg)
     return true;
 }
 
+static bool is_moving(const struct hub *hub, const struct hub_live_camera *c)
+{
+    return c->started_ms != 0 && c->view == HUB_LIVE_SHOWN &&
+           c->frame_ms >= c->started_ms && now_ms(hub) - c->frame_ms < MOVING_MS;
+}
+
 void hub_live_snapshot(struct hub *hub, struct sio_str ip, struct sio_str image)
 {
+    struct hub_live_camera *c = hub_live_find(hub, ip);
     struct sio_buf *jpeg;
     int error;
 
-    if (!hub_live_find(hub, ip))
+    if (!c || is_moving(hub, c))
         return;
     jpeg = hub_image_jpeg(image, &error);
     if (jpeg)
@@ -107,12 +119,20 @@ void hub_live_lost(struct hub *hub, struct sio_str ip)
     lose(hub, c);
 }
 
+void hub_live_snapshot_failed(struct hub *hub, struct sio_str ip)
+{
+    const struct hub_live_camera *c = hub_live_find(hub, ip);
+
+    if (c && !is_moving(hub, c))
+        hub_live_lost(hub, ip);
+}
+
 void hub_live_agents_changed(struct hub *hub)
 {
     struct hub_live_camera *c;
 
     list_for_each (c, struct hub_live_camera, link, &hub->live.cameras) {
-        c->started = false;
+        c->started_ms = 0;
         c->asked_ms = 0;
     }
 }
@@ -128,13 +148,12 @@ static void want(struct hub *hub, struct hub_live_camera *c)
     uint64_t now = now_ms(hub);
 
     if (!nuc) {
-        c->started = false;
+        c->started_ms = 0;
         c->asked_ms = 0;
     } else if (nuc->streams) {
-        if (!c->started && hub_live_send_start(hub, nuc, c) == SIO_OK)
-            c->started = true;
-    } else if (now - c->asked_ms >= ASK_TIMEOUT_MS ||
-               (c->asked_ms == 0 && now - c->shown_ms >= ASK_PAUSE_MS)) {
+        if (c->started_ms == 0 && hub_live_send_start(hub, nuc, c) == SIO_OK)
+            c->started_ms = now;
+    } else if (c->asked_ms == 0 || now - c->asked_ms >= ASK_TIMEOUT_MS) {
         if (hub_live_send_capture(hub, nuc, ip_of(c)) == SIO_OK)
             c->asked_ms = now;
     }
@@ -143,7 +162,7 @@ static void want(struct hub *hub, struct hub_live_camera *c)
 /* Pictures that are only pushed may be as old as in a list of cameras. */
 static uint64_t patience_ms(struct hub *hub, const struct hub_live_camera *c)
 {
-    if (c->started || c->frame_ms == 0)
+    if (c->started_ms != 0 || c->frame_ms == 0)
         return STREAM_SILENT_MS;
     return hub->config->stale_s * 1000;
 }
@@ -154,6 +173,8 @@ static void look_at(struct hub *hub, struct hub_live_camera *c)
     uint64_t since = c->frame_ms ? c->frame_ms : c->shown_ms;
 
     want(hub, c);
+    if (since < c->started_ms) /* the first picture may be an older snapshot */
+        since = c->started_ms;
     if (c->view == HUB_LIVE_WAITING ? now - since >= STREAM_SILENT_MS
                                     : now - since >= patience_ms(hub, c))
         lose(hub, c);
@@ -174,11 +195,12 @@ static void close_camera(struct hub *hub, struct hub_live_camera *c)
 {
     struct hub_nuc *nuc = nuc_of(hub, c);
 
-    if (c->started && nuc)
+    if (c->started_ms != 0 && nuc)
         hub_live_send_stop(hub, nuc, ip_of(c));
     log_debug(hub->log, "ip=%s live view ends", c->ip);
     map_remove(&hub->live.by_ip, &c->node);
     list_remove(&c->link);
+    hub->live.n_unknown -= c->unknown;
     sio_buf_unref(c->frame);
     mem_free(c);
 }
@@ -285,12 +307,18 @@ static void get_first_picture(struct hub *hub, struct sio_str ip)
 struct hub_live_camera *hub_live_open(struct hub *hub, struct sio_str ip)
 {
     struct hub_live_camera *c = hub_live_find(hub, ip);
+    bool unknown;
 
     if (c)
         return c;
+    unknown = !hub_registry_find_camera(&hub->registry, ip);
+    if (unknown && hub->live.n_unknown >= UNKNOWN_MAX)
+        return NULL;
     c = new_camera(hub, ip);
     if (!c)
         return NULL;
+    c->unknown = unknown;
+    hub->live.n_unknown += unknown;
     if (!net_timer_running(&hub->live.tick) &&
         net_timer_start(&hub->live.tick, TICK_MS) < 0) {
         close_camera(hub, c);
@@ -325,7 +353,7 @@ void hub_live_fini(struct hub *hub)
         struct hub_live_camera *c =
             container_of(live->cameras.next, struct hub_live_camera, link);
 
-        c->started = false; /* there is nobody to tell */
+        c->started_ms = 0; /* there is nobody to tell */
         close_camera(hub, c);
     }
     map_fini(&live->by_ip);

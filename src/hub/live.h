@@ -36,9 +36,10 @@ struct hub_live_camera {
     uint64_t number;       /* of that; grows */
     uint64_t frame_ms;     /* the last real picture; 0: none so far */
     uint64_t shown_ms;
+    uint64_t started_ms; /* the agent was told to stream; 0: was not */
     uint64_t left_ms;  /* since when nobody looks; 0: somebody does */
     uint64_t asked_ms; /* capture_snapshot is under way since; 0: is not */
-    bool started;      /* the agent was told to stream */
+    bool unknown;      /* to the registry, when it was made */
     size_t ip_len;
     char ip[];
 };
@@ -48,6 +49,7 @@ struct hub_live {
     struct list cameras;
     struct map viewers; /* struct hub_viewer, by key */
     size_t n_streams;
+    size_t n_unknown; /* cameras that no agent had */
     struct sio_buf *connecting; /* pictures of our own */
     struct sio_buf *lost;
     struct net_timer tick; /* runs while a camera is live */
@@ -65,7 +67,10 @@ void hub_live_fini(struct hub *hub);
 /* The live camera of that ip, or NULL: nobody looks. */
 struct hub_live_camera *hub_live_find(struct hub *hub, struct sio_str ip);
 
-/* The same, made if it is new; it ends by itself when nobody looks.  NULL: no memory. */
+/*
+ * The same, made if it is new; it ends by itself when nobody looks.  NULL: no memory, or
+ * there are too many that no agent has.
+ */
 struct hub_live_camera *hub_live_open(struct hub *hub, struct sio_str ip);
 
 /*
@@ -78,6 +83,9 @@ void hub_live_snapshot(struct hub *hub, struct sio_str ip, struct sio_str image)
 
 /* The camera cannot be reached now. */
 void hub_live_lost(struct hub *hub, struct sio_str ip);
+
+/* It gave no snapshot, which says nothing about one whose live pictures come. */
+void hub_live_snapshot_failed(struct hub *hub, struct sio_str ip);
 
 /* An agent has registered or left: agents are told anew what to send. */
 void hub_live_agents_changed(struct hub *hub);

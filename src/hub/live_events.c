@@ -148,7 +148,6 @@ static void on_leave(struct sio_socket *s, struct sio_event *e, void *user)
  * From agents.
  */
 
-/* Only an agent, and only for a camera that is its own. */
 static bool is_own_camera(struct hub *hub, struct sio_socket *s, const char *ip)
 {
     const struct hub_nuc *nuc = hub_events_nuc(s);
@@ -162,12 +161,16 @@ static bool is_own_camera(struct hub *hub, struct sio_socket *s, const char *ip)
     return c->nuc && strcmp(c->nuc, nuc->id) == 0;
 }
 
+/* Only an agent, and only for a camera that is its own.  ip is "" where there is none. */
 static bool read_own(struct hub *hub, struct sio_socket *s, struct sio_event *e,
                      struct sio_str *object, char ip[HUB_ID_MAX + 1])
 {
+    ip[0] = '\0';
     if (!hub_events_payload(hub, s, e, object))
         return false;
-    if (hub_events_read_ip(*object, ip) && is_own_camera(hub, s, ip))
+    if (!hub_events_read_ip(*object, ip))
+        ip[0] = '\0';
+    else if (is_own_camera(hub, s, ip))
         return true;
     hub_events_ignore(hub, s, e, "not a camera of this agent");
     return false;
@@ -201,8 +204,12 @@ static void on_frame(struct sio_socket *s, struct sio_event *e, void *user)
     struct sio_str object;
     struct sio_buf *jpeg;
 
-    if (!read_own(hub, s, e, &object, ip))
+    if (!read_own(hub, s, e, &object, ip)) {
+        /* It was the agent's, and another one has it now. */
+        if (ip[0] != '\0' && hub_events_nuc(s))
+            hub_live_send_stop(hub, hub_events_nuc(s), sio_str_from(ip));
         return;
+    }
     /* The answer is what lets the agent send the next one. */
     if (sio_event_wants_ack(e))
         sio_event_ack(e, NULL);

@@ -443,12 +443,16 @@ static void on_stream(struct http_request *r, void *user)
         http_reply_error(r, 404, "Cámara no encontrada");
         return;
     }
-    if (hub->live.n_streams >= hub->config->live_max_streams) {
+    if (hub->live.n_streams >= hub->config->live_max_streams || hub->n_closing > 0) {
         http_reply_error(r, 503, "Demasiadas vistas en vivo");
         return;
     }
     camera = hub_live_open(hub, ip);
-    s = camera ? new_stream(hub, r, camera) : NULL;
+    if (!camera) {
+        http_reply_error(r, 503, "Demasiadas vistas en vivo");
+        return;
+    }
+    s = new_stream(hub, r, camera);
     if (!s) {
         http_reply_error(r, 500, "Error interno");
         return;

@@ -308,6 +308,50 @@ def _():
         s.close()
 
 
+@case("an agent that streams a camera which another one has now is told to stop")
+def _():
+    with Agent() as a, Agent("nuc_other") as other:
+        a.frame(picture("old"))
+        equal(a.event("stream_stop"), [{"ip": IP}])
+        other.answer()
+
+
+@case("beside live pictures a snapshot, or that there is none, is not shown")
+def _():
+    with Agent() as a:
+        s = Stream()
+        a.event("stream_start")
+        s.next()
+        for i in range(3):
+            a.frame(picture(i))
+            a.answered()
+            a.emit("snapshot", snapshot(IP, nuc_id="nuc_live"), ack=98)
+            a.until(lambda t: t == "4398[]")
+            a.emit("snapshot_error", {"nuc_id": "nuc_live", "ip": IP, "error": "x"}, ack=97)
+            a.until(lambda t: t == "4397[]")
+            equal(s.next(), picture(i))
+        a.frame(picture("last"))
+        equal(s.next(), picture("last"))
+        s.close()
+
+
+@case("cameras that no agent has are not looked at without end")
+def _():
+    refused = 0
+    viewers = [SocketIO(port()) for _ in range(6)]
+    for i, v in enumerate(viewers):
+        for k in range(50):
+            v.emit("stream_join", {"ip": f"nowhere-{i}-{k}"}, ack=5)
+            refused += "error" in v.until(lambda t: isinstance(t, str) and t.startswith("435["))[-1]
+    check(refused >= 300 - 256, f"{refused} refused")
+    with Agent() as a:
+        s = Stream()
+        a.event("stream_start")
+        s.close()
+    for v in viewers:
+        v.close()
+
+
 @case("HEAD, bad names, and a hub that ends")
 def _():
     r = http(port(), "HEAD", f"/api/camaras/{IP}/stream")
