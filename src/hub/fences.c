@@ -218,7 +218,7 @@ static int read_file(const struct hub *hub, const char *name, struct sio_buf **o
 
     if (rv < 0)
         return rv;
-    *out = http_file_read(&f, HUB_FENCES_BYTES);
+    *out = http_file_read(&f, HUB_FENCES_FILE);
     http_file_close(&f);
     return *out ? SIO_OK : SIO_ERR_IO;
 }
@@ -263,7 +263,7 @@ static void on_get(struct http_request *r, void *user)
     if (rv == SIO_OK)
         n = hub_fences_read(text_of(file), write_fence, &w);
     wbuf_addf(&w, "],\"total\":%d}", n);
-    if (n < 0 || rv == SIO_ERR_IO) {
+    if (n < 0 || (rv < 0 && rv != SIO_ERR_NOT_FOUND)) {
         wbuf_fini(&w);
         http_reply_error(r, 500, "No se pudo leer el archivo de cercas");
     } else {
@@ -315,7 +315,7 @@ static void on_post(struct http_request *r, void *user)
         http_reply_error(r, 415, "El cuerpo debe ser application/json");
         return;
     }
-    wbuf_init(&w, 2 * HUB_FENCES_BYTES);
+    wbuf_init(&w, HUB_FENCES_FILE);
     n = hub_fences_write((struct sio_str){(const char *)body.ptr, body.len}, ip, &w,
                          &diag);
     if (n == SIO_ERR_PARSE) {
@@ -335,7 +335,7 @@ static void on_post(struct http_request *r, void *user)
     wbuf_fini(&w);
 }
 
-/* The file without the lines of that name; other fields are kept as they are. */
+/* The file without the lines of that name; the others are kept as they stand. */
 static int without(struct sio_str file, struct sio_str nombre, struct sio_str ip,
                    struct wbuf *w)
 {
@@ -380,7 +380,7 @@ static void on_delete(struct http_request *r, void *user)
         http_reply_error(r, 404, "Archivo de configuración no encontrado");
         return;
     }
-    wbuf_init(&w, 2 * HUB_FENCES_BYTES);
+    wbuf_init(&w, HUB_FENCES_FILE);
     if (rv == SIO_OK)
         rv = without(text_of(file), nombre, ip, &w);
     sio_buf_unref(file);

@@ -15,9 +15,10 @@
 
 struct hub;
 
-#define HUB_FENCES_MAX   1000 /* lines of a camera */
-#define HUB_FENCE_NAME   256  /* bytes of a line's name, without escapes */
-#define HUB_FENCES_BYTES (512 * 1024)
+#define HUB_FENCES_MAX   1000         /* lines of a camera */
+#define HUB_FENCE_NAME   256          /* bytes of a line's name, as JSON */
+#define HUB_FENCES_BYTES (512 * 1024) /* of a POST */
+#define HUB_FENCES_FILE  (2 * HUB_FENCES_BYTES)
 
 /*
  * Reads the body of a POST, `{"lineas":[{"x1",...},...]}`, and writes the file for it.

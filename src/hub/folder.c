@@ -102,15 +102,23 @@ bool hub_folder_name_ok(struct sio_str name)
     return true;
 }
 
-/* The folder's descriptor, and name with a NUL behind it; -1: no such file. */
+/*
+ * The folder's descriptor, and name with a NUL behind it.  SIO_ERR_NOT_FOUND: no such
+ * file; SIO_ERR_IO: that cannot be told now.
+ */
 static int enter(const struct hub_folder *f, struct sio_str name,
                  char text[NAME_MAX_BYTES + 1])
 {
-    if (!hub_folder_name_ok(name))
-        return -1;
+    int dir;
+
+    if (!f->path || !hub_folder_name_ok(name))
+        return SIO_ERR_NOT_FOUND;
     memcpy(text, name.ptr, name.len);
     text[name.len] = '\0';
-    return open_dir(f);
+    dir = open_dir(f);
+    if (dir >= 0)
+        return dir;
+    return errno == ENOENT ? SIO_ERR_NOT_FOUND : SIO_ERR_IO;
 }
 
 int hub_folder_open(const struct hub_folder *f, struct sio_str name,
@@ -121,7 +129,7 @@ int hub_folder_open(const struct hub_folder *f, struct sio_str name,
     int rv;
 
     if (dir < 0)
-        return SIO_ERR_NOT_FOUND;
+        return dir;
     rv = http_file_open(dir, text, out);
     close(dir);
     return rv;
@@ -154,7 +162,7 @@ int hub_folder_remove(const struct hub_folder *f, struct sio_str name)
     int rv = SIO_OK;
 
     if (dir < 0)
-        return SIO_ERR_NOT_FOUND;
+        return dir;
     if (!is_regular(dir, text, &st))
         rv = SIO_ERR_NOT_FOUND;
     else if (unlinkat(dir, text, 0) < 0)
@@ -242,8 +250,14 @@ int hub_folder_write(const struct hub_folder *f, const char *name, const char *b
         if (renameat(dir, temp, dir, name) < 0 || fsync(dir) < 0)
             rv = SIO_ERR_IO;
     }
-    if (rv < 0)
+    if (rv < 0) {
+        const int error = errno;
+
         unlinkat(dir, temp, 0);
+        close(dir);
+        errno = error; /* of what went wrong */
+        return rv;
+    }
     close(dir);
-    return rv;
+    return SIO_OK;
 }

@@ -27,7 +27,7 @@ void hub_folder_fini(struct hub_folder *f);
 /* One segment of at most 255 bytes of UTF-8, not hidden, no control characters. */
 bool hub_folder_name_ok(struct sio_str name);
 
-/* As http_file_open. */
+/* As http_file_open; SIO_ERR_IO also where the folder cannot be read. */
 int hub_folder_open(const struct hub_folder *f, struct sio_str name,
                     struct http_file *out);
 
@@ -49,7 +49,8 @@ int hub_folder_each(const struct hub_folder *f, hub_folder_cb fn, void *user);
 /*
  * Puts bytes in the place of the file called name, so that a crash at any moment leaves
  * the old or the new ones; the old file is kept as backup, if backup is not NULL.
- * SIO_OK, SIO_ERR_NOT_FOUND (no folder), SIO_ERR_IO (a full disk; the old file is there).
+ * SIO_OK, SIO_ERR_NOT_FOUND (no folder), SIO_ERR_IO with errno (a full disk; the old file
+ * is there), SIO_ERR_INVAL.
  */
 int hub_folder_write(const struct hub_folder *f, const char *name, const char *backup,
                      struct sio_str bytes);

@@ -37,9 +37,9 @@ struct hub_live_camera {
     uint64_t frame_ms;     /* the last real picture; 0: none so far */
     uint64_t shown_ms;
     uint64_t started_ms; /* the agent was told to stream; 0: was not */
-    uint64_t left_ms;  /* since when nobody looks; 0: somebody does */
-    uint64_t asked_ms; /* capture_snapshot is under way since; 0: is not */
-    bool unknown;      /* to the registry, when it was made */
+    uint64_t left_ms;    /* since when nobody looks; 0: somebody does */
+    uint64_t asked_ms;   /* capture_snapshot is under way since; 0: is not */
+    bool unknown;        /* to the registry, when it was made */
     size_t ip_len;
     char ip[];
 };
@@ -49,7 +49,7 @@ struct hub_live {
     struct list cameras;
     struct map viewers; /* struct hub_viewer, by key */
     size_t n_streams;
-    size_t n_unknown; /* cameras that no agent had */
+    size_t n_unknown;           /* cameras that no agent had */
     struct sio_buf *connecting; /* pictures of our own */
     struct sio_buf *lost;
     struct net_timer tick; /* runs while a camera is live */

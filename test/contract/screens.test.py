@@ -3,7 +3,9 @@
 
 import json
 import os
+import resource
 import sys
+from http import client
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from nuchub import (SocketIO, case, check, equal, get_json, http, hub, run_cases,  # noqa: E402
@@ -139,6 +141,39 @@ def _():
         for method, tail in (("GET", ""), ("POST", ""), ("DELETE", "/x")):
             r = call(method, f"/api/cercas/{ip}{tail}", {"lineas": []} if method == "POST" else None)
             check(r.status in (400, 404), f"{method} {ip}: {r}")
+
+
+@case("as many fences as can be saved can be read and deleted")
+def _():
+    # These letters take three times as many bytes in the file.
+    lines = [line("ñ" * 125 + f"{i:04}") for i in range(1000)]
+    body = json.dumps({"lineas": lines}, ensure_ascii=False).encode()
+    equal(call("POST", f"/api/cercas/{IP}", body).status, 200)
+    equal(len(names()), 1000)
+    call("DELETE", f"/api/cercas/{IP}/" + "%C3%B1" * 125 + "0007")
+    equal(len(names()), 999)
+    call("POST", f"/api/cercas/{IP}", {"lineas": []})
+
+
+@case("a hub without free descriptors does not say that there are no fences")
+def _():
+    call("POST", f"/api/cercas/{IP}", {"lineas": [line("queda")]})
+    c = client.HTTPConnection("127.0.0.1", port())
+    old = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    try:
+        c.request("GET", "/api/status")
+        c.getresponse().read()
+        n = max(int(fd) for fd in os.listdir(f"/proc/{server.pid}/fd"))
+        for limit in range(3, n + 4):  # no room at all, and then a little
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (limit, old[1]))
+            c.request("GET", f"/api/cercas/{IP}")
+            r = c.getresponse()
+            body = json.loads(r.read())
+            check(r.status == 500 or len(body["cercas"]) == 1, f"{r.status} {body}")
+    finally:
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, old)
+        c.close()
+    equal(names(), ["queda"])
 
 
 @case("what other programs wrote is shown as far as it can be")
