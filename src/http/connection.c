@@ -198,8 +198,9 @@ static bool advance(struct http_conn *c)
 {
     struct http_request *r = c->request;
 
+    /* Replies that the client does not read do not get company. */
     if (!r)
-        return c->in_len > 0 && begin_request(c);
+        return c->in_len > 0 && !net_conn_full(c->conn) && begin_request(c);
     if (r->out == HTTP_OUT_DONE && (r->in_done || r->close)) {
         end_request(c);
         return true;
@@ -254,7 +255,7 @@ static uint64_t input_due(const struct http_conn *c)
     const struct http_server_options *opts = &c->server->opts;
     const struct http_request *r = c->request;
 
-    if (c->closing || (r && r->in_done))
+    if (c->closing || (r && r->in_done) || (!r && c->in_len > 0))
         return NEVER;
     if (!r)
         return c->since_ms + opts->idle_timeout_ms;
@@ -389,6 +390,8 @@ static void on_drain(struct net_conn *conn, void *user)
     (void)conn;
     if (r && r->out == HTTP_OUT_STREAM && r->on_drain)
         r->on_drain(r, r->drain_user);
+    else if (!r && c->in_len > 0)
+        consume(c);
 }
 
 /*

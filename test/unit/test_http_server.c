@@ -722,6 +722,27 @@ static void sends_large_replies_whole(void **state)
     peer_close(&p);
 }
 
+static void a_client_that_does_not_read_is_not_answered_further(void **state)
+{
+    struct fixture *f = *state;
+    struct http_server_stats stats;
+    struct peer p;
+
+    peer_connect(&p, f->loop, f->port);
+    for (int i = 0; i < 19; i++)
+        peer_send_text(&p, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer_send_text(&p, "GET /big HTTP/1.1\r\n" END);
+    loop_settle(f->loop);
+    http_server_stats(f->server, &stats);
+    assert_true(stats.n_requests < 20);
+    peer_wait_end(&p);
+    assert_int_equal(count(p.data, "HTTP/1.1 200 OK\r\n"), 20);
+    assert_true(p.len > 20 * 3000000);
+    http_server_stats(f->server, &stats);
+    assert_int_equal(stats.n_requests, 20);
+    peer_close(&p);
+}
+
 static void a_client_that_leaves_aborts_what_waits(void **state)
 {
     struct fixture *f = *state;
@@ -992,6 +1013,7 @@ int main(void)
         TEST(never_reflects_what_is_no_origin),
         TEST(no_content_says_no_length),
         TEST(sends_large_replies_whole),
+        TEST(a_client_that_does_not_read_is_not_answered_further),
         TEST(a_client_that_leaves_aborts_what_waits),
         TEST(the_last_reply_reaches_a_client_that_half_closed),
         TEST(streams_in_chunks),
