@@ -37,11 +37,13 @@ static void on_result(struct agent_camera *camera, void *user)
         list_append(&u->ready, &ch->ready);
     uplink_pump(u);
 }
+
 void channel_request(struct channel *ch)
 {
     if (ch->warm && agent_feed_is_playing(ch->warm)) {
         agent_feed_want(ch->warm);
-        if (net_timer_start(&ch->warm_timer, WARM_WAIT_MS) == SIO_OK)
+        if (net_timer_running(&ch->warm_timer) ||
+            net_timer_start(&ch->warm_timer, WARM_WAIT_MS) == SIO_OK)
             return;
     }
     agent_camera_request(ch->camera);
@@ -65,11 +67,11 @@ static void on_warm_picture(struct agent_feed *f, void *user)
     struct sio_buf *jpeg = agent_feed_take(f, &wall_us);
     struct agent_result *r = jpeg && u->joined ? mem_new(struct agent_result) : NULL;
 
-    net_timer_stop(&ch->warm_timer);
-    if (!r) {
+    if (!r) { /* the timer, if it runs, sees to it that there is one */
         sio_buf_unref(jpeg);
         return;
     }
+    net_timer_stop(&ch->warm_timer);
     r->jpeg = jpeg;
     r->wall_us = wall_us;
     agent_result_free(ch->fresh);

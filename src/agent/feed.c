@@ -43,6 +43,8 @@ struct agent_feed {
     bool wanted;
     bool playing;
     bool posted;
+    bool freed;       /* but for what waits in the loop */
+    uint32_t n_posts; /* that wait there */
     bool ending;
     bool owned; /* nobody else frees it: the last post does */
 
@@ -53,12 +55,40 @@ struct agent_feed {
  * To the loop.
  */
 
+static bool is_ending(struct agent_feed *f)
+{
+    return atomic_load(&f->cancel);
+}
+
+static void destroy(struct agent_feed *f)
+{
+    pthread_cond_destroy(&f->wake);
+    pthread_mutex_destroy(&f->mutex);
+    mem_free(f);
+}
+
+/* A post has come out of the loop.  False: the feed was freed, it came too late. */
+static bool receive(struct agent_feed *f)
+{
+    bool freed, last;
+
+    pthread_mutex_lock(&f->mutex);
+    last = --f->n_posts == 0;
+    freed = f->freed;
+    pthread_mutex_unlock(&f->mutex);
+    if (freed && last)
+        destroy(f);
+    return !freed;
+}
+
 static void on_posted(void *arg)
 {
     struct agent_feed *f = arg;
     struct sio_diag error = {""};
     bool picture, failed;
 
+    if (!receive(f))
+        return;
     pthread_mutex_lock(&f->mutex);
     f->posted = false;
     picture = f->slot && !f->ending;
@@ -68,15 +98,24 @@ static void on_posted(void *arg)
     pthread_mutex_unlock(&f->mutex);
     if (failed)
         f->opts.on_error(f, error.text, f->opts.user);
-    if (picture)
+    if (picture && !is_ending(f))
         f->opts.on_picture(f, f->opts.user);
 }
 
 /* Called with the mutex held. */
-static void post(struct agent_feed *f)
+static bool post(struct agent_feed *f, void (*fn)(void *arg))
 {
-    if (!f->posted && net_loop_post(f->loop, on_posted, f) == SIO_OK)
-        f->posted = true;
+    if (net_loop_post(f->loop, fn, f) < 0)
+        return false;
+    f->n_posts++;
+    return true;
+}
+
+/* The same; once is enough until the loop has seen it. */
+static void tell(struct agent_feed *f)
+{
+    if (!f->posted)
+        f->posted = post(f, on_posted);
 }
 
 static void put_picture(struct agent_feed *f, struct sio_buf *jpeg)
@@ -85,7 +124,9 @@ static void put_picture(struct agent_feed *f, struct sio_buf *jpeg)
     sio_buf_unref(f->slot);
     f->slot = jpeg;
     f->slot_us = clock_wall_us();
-    post(f);
+    tell(f);
+    if (!f->posted) /* no memory: the next one tells */
+        f->wanted = true;
     pthread_mutex_unlock(&f->mutex);
 }
 
@@ -95,13 +136,8 @@ static void put_error(struct agent_feed *f, const struct sio_diag *why)
     f->playing = false;
     f->error = *why;
     f->has_error = true;
-    post(f);
+    tell(f);
     pthread_mutex_unlock(&f->mutex);
-}
-
-static bool is_ending(struct agent_feed *f)
-{
-    return atomic_load(&f->cancel);
 }
 
 /* Waits for ms, or until it ends. */
@@ -177,6 +213,20 @@ static void set_deadline(struct agent_capture *c, uint64_t ms)
     c->deadline_ns = clock_mono_ns() + ms * NS_PER_MS;
 }
 
+/* False: not with this login.  True: agent_logins_tell is due. */
+static bool may_log_in(struct agent_feed *f, struct agent_capture *c,
+                       enum agent_outcome *outcome, struct sio_diag *why)
+{
+    set_deadline(c, OPEN_MS);
+    if (c->target.user[0] && agent_logins_ask(f->opts.logins, c) > 0) {
+        sio_diag_set(why, SIO_ERR_REFUSED, "the login was refused before");
+        *outcome = AGENT_REFUSED;
+        return false;
+    }
+    set_deadline(c, OPEN_MS);
+    return true;
+}
+
 /* Plays until the session is over.  True if there were pictures. */
 static bool play_video(struct agent_feed *f, struct agent_capture *c,
                        enum agent_outcome *outcome, struct sio_diag *why)
@@ -225,6 +275,11 @@ static bool play_pictures(struct agent_feed *f, const struct capture_ops *ops,
     while (wait_for_wish(f, &shape)) {
         struct sio_buf *jpeg = NULL;
 
+        /* Not before the wish: who asks keeps others waiting until it tells. */
+        if (!may_log_in(f, c, outcome, why)) {
+            agent_feed_want(f);
+            return shown;
+        }
         c->limits = limits_of(&shape);
         set_deadline(c, ops->timeout_ms);
         *outcome = ops->take(c, &jpeg, why);
@@ -273,16 +328,9 @@ static bool try_attempt(struct agent_feed *f, const struct place *p,
     }
     if (*outcome != AGENT_PICTURE)
         return false;
-    set_deadline(&c, OPEN_MS);
-    if (c.target.user[0] && agent_logins_ask(f->opts.logins, &c) > 0) {
-        sio_diag_set(why, SIO_ERR_REFUSED, "the login was refused before");
-        *outcome = AGENT_REFUSED;
-        return false;
-    }
-    set_deadline(&c, OPEN_MS);
-    if (p->service == AGENT_SERVICE_RTSP)
-        return play_video(f, &c, outcome, why);
-    return play_pictures(f, agent_capture_ops(p->service), &c, outcome, why);
+    if (p->service != AGENT_SERVICE_RTSP)
+        return play_pictures(f, agent_capture_ops(p->service), &c, outcome, why);
+    return may_log_in(f, &c, outcome, why) && play_video(f, &c, outcome, why);
 }
 
 /* One round over all attempts, until one gives pictures. */
@@ -314,6 +362,8 @@ static void on_thread_end(void *arg)
     struct agent_feed *f = arg;
     bool owned;
 
+    if (!receive(f))
+        return;
     pthread_mutex_lock(&f->mutex);
     owned = f->owned;
     pthread_mutex_unlock(&f->mutex);
@@ -342,7 +392,9 @@ static void *run(void *arg)
         pause_for(f, pause_ms);
     }
     /* If this fails there is no memory: the feed is lost, and found at the end. */
-    net_loop_post(f->loop, on_thread_end, f);
+    pthread_mutex_lock(&f->mutex);
+    post(f, on_thread_end);
+    pthread_mutex_unlock(&f->mutex);
     return NULL;
 }
 
@@ -457,7 +509,7 @@ void agent_feed_free(struct agent_feed *f)
         pthread_join(f->thread, NULL);
     sio_buf_unref(f->slot);
     agent_overlay_free(f->overlay);
-    pthread_cond_destroy(&f->wake);
-    pthread_mutex_destroy(&f->mutex);
-    mem_free(f);
+    f->freed = true;
+    if (f->n_posts == 0)
+        destroy(f);
 }
