@@ -31,6 +31,7 @@
 struct talk {
     struct net_loop *loop;
     const struct hub *hub;
+    int turns; /* of the loop, for one request */
     char reply[65536];
 };
 
@@ -48,11 +49,12 @@ static void ask(struct talk *t, const char *method, const char *path, const char
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
     snprintf(request, sizeof(request),
              "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+             "Content-Type: application/json\r\n"
              "Content-Length: %zu\r\n\r\n%s",
              method, path, strlen(body), body);
     assert_true(send(fd, request, strlen(request), MSG_NOSIGNAL) > 0);
-    for (int i = 0; i < TURNS && n != 0; i++) {
-        net_loop_run_once(t->loop, i < TURNS / 2 ? 0 : 1);
+    for (int i = 0; i < t->turns && n != 0; i++) {
+        net_loop_run_once(t->loop, i < t->turns / 2 ? 0 : 1);
         n = recv(fd, t->reply + len, sizeof(t->reply) - 1 - len, MSG_DONTWAIT);
         len += n > 0 ? (size_t)n : 0;
     }
@@ -93,6 +95,7 @@ static void lives_on_when_memory_ends_for_a_moment(void **state)
     struct hub_config config;
 
     (void)state;
+    t.turns = TURNS;
     hub_config_defaults(&config);
     config.port = 0;
     config.cameras = &camera;
@@ -119,10 +122,68 @@ static void lives_on_when_memory_ends_for_a_moment(void **state)
     assert_non_null(strstr(t.reply, "image/jpeg"));
 }
 
+/* The same for files, settings and live view; fences are whole, whatever happens. */
+static void screens_live_on_too(void **state)
+{
+    static const char line[] = "{\"lineas\":[{\"x1\":1,\"y1\":2,\"x2\":3,\"y2\":4,"
+                               "\"nombre\":\"\u00f1\"}]}";
+    static const char *const paths[] = {"/api/camaras/a/stream",
+                                        "/api/camaras/a/stream",
+                                        "/api/camaras/a/snapshot?fresh=1",
+                                        "/api/intrusos",
+                                        "/api/videos",
+                                        "/api/ip",
+                                        "/api/camaras/configuradas",
+                                        "/api/configuracion",
+                                        "/api/cercas",
+                                        "/api/cercas/a"};
+    char folder[] = "/tmp/test_hub_alloc.XXXXXX";
+    static const char *const names[] = {"cercas/config_cercas_a.json",
+                                        "cercas/config_cercas_a.json.bak",
+                                        "cercas",
+                                        "videos",
+                                        "intrusos",
+                                        ""};
+    struct hub_config config;
+    static struct talk t;
+    char path[100];
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    t.turns = 12;
+    hub_config_defaults(&config);
+    config.port = 0;
+    config.state_dir = folder;
+    alloc_fail_each(n)
+    {
+        struct hub *hub;
+
+        t.loop = net_loop_new(NULL, NULL);
+        if (!t.loop)
+            continue;
+        t.hub = hub = hub_new(t.loop, &config, NULL);
+        if (hub) {
+            ask(&t, "POST", "/api/cercas/a", line);
+            ask(&t, "DELETE", "/api/cercas/a/otra", "");
+            ask(&t, "POST", "/api/camaras/a/stream/stop", "");
+            for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+                ask(&t, "GET", paths[i], "");
+        }
+        hub_free(hub);
+        net_loop_free(t.loop);
+    }
+    assert_non_null(strstr(t.reply, "\"total\":1"));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        assert_int_equal(remove(path), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lives_on_when_memory_ends_for_a_moment),
+        cmocka_unit_test(screens_live_on_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
