@@ -77,6 +77,7 @@ bool hub_live_frame(struct hub *hub, struct sio_str ip, struct sio_buf *jpeg)
         return false;
     c->frame_ms = now_ms(hub);
     c->asked_ms = 0;
+    c->streamed = c->started_ms != 0;
     show(hub, c, jpeg, HUB_LIVE_SHOWN);
     return true;
 }
@@ -162,7 +163,7 @@ static void want(struct hub *hub, struct hub_live_camera *c)
 /* Pictures that are only pushed may be as old as in a list of cameras. */
 static uint64_t patience_ms(struct hub *hub, const struct hub_live_camera *c)
 {
-    if (c->started_ms != 0 || c->frame_ms == 0)
+    if (c->started_ms != 0 || c->streamed || c->frame_ms == 0)
         return STREAM_SILENT_MS;
     return hub->config->stale_s * 1000;
 }

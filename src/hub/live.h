@@ -39,6 +39,7 @@ struct hub_live_camera {
     uint64_t started_ms; /* the agent was told to stream; 0: was not */
     uint64_t left_ms;    /* since when nobody looks; 0: somebody does */
     uint64_t asked_ms;   /* capture_snapshot is under way since; 0: is not */
+    bool streamed;       /* the last picture came while the agent streamed */
     bool unknown;        /* to the registry, when it was made */
     size_t ip_len;
     char ip[];

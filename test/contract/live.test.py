@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import live  # noqa: E402
@@ -333,6 +334,23 @@ def _():
         a.frame(picture("last"))
         equal(s.next(), picture("last"))
         s.close()
+
+
+@case("an agent that goes away for good is shown so, and the stream stays")
+def _():
+    with Agent() as a:
+        s = Stream()
+        a.event("stream_start")
+        a.frame(picture(1))
+        s.until(lambda p: p == picture(1))
+    began = time.monotonic()
+    s.until(lambda p: p != picture(1))
+    check(time.monotonic() - began < 50, "as long as a snapshot counts")
+    with Agent() as a:
+        a.event("stream_start")
+        a.frame(picture(2))
+        s.until(lambda p: p == picture(2))
+    s.close()
 
 
 @case("cameras that no agent has are not looked at without end")
