@@ -252,12 +252,14 @@ static void on_request(struct http_request *r, void *user)
 
     if (raw.len < sizeof(text))
         path.len = str_percent_decode(raw, text, false);
-    if (path.len == 0 || is_below(path, "/api") || is_below(path, "/socket.io"))
+    if (path.len == 0 || is_below(path, "/api") || is_below(path, "/socket.io")) {
         http_reply_error(r, 404, "No encontrado");
-    else if (http_request_method(r) != HTTP_GET)
+    } else if (!(http_request_method(r) & (HTTP_GET | HTTP_HEAD))) {
+        http_reply_field(r, "Allow", SIO_STR("OPTIONS, HEAD, GET"));
         http_reply_error(r, 405, "Método no permitido");
-    else
+    } else {
         reply_path(r, &hub->www, path);
+    }
 }
 
 /* An origin goes into a script: nothing that could end a string. */

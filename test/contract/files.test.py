@@ -286,7 +286,11 @@ def _():
     equal(get("/api/status", which=front).status, 200)
     equal(get("/socket.io/?EIO=4&transport=polling", which=front).body[:1], b"0")
     equal(get("/favicon.ico", which=front).get("Content-Type"), "image/x-icon")
-    equal(get("/", method="POST", which=front).status, 405)
+    r = get("/", method="POST", which=front)
+    equal((r.status, r.get("Allow")), (405, "OPTIONS, HEAD, GET"))
+    r = get("/", method="HEAD", which=front)
+    equal((r.status, r.body, r.get("Content-Length")),
+          (200, b"", get("/", which=front).get("Content-Length")))
     for target in ("/.env", "/etc/passwd", "/passwd.txt", "/../etc/passwd", "/..%2f..%2fetc/passwd",
                    "/%2e%2e/%2e%2e/etc/hosts.txt", "//etc/passwd.txt", "/a%00.txt"):
         r = get(target, which=front)
