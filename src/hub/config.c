@@ -519,7 +519,8 @@ static const char usage[] =
     "  --help            this text\n"
     "  --version\n"
     "\n"
-    "Environment, also from the file .env: PORT, CAMARAS_IPS, NUCHUB_TOKEN.\n";
+    "Environment, also from the file .env: PORT, CAMARAS_IPS, NUCHUB_TOKEN,\n"
+    "REDIS_URL.\n";
 
 const char *hub_config_usage(void)
 {
