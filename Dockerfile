@@ -9,19 +9,19 @@ FROM debian:12-slim AS build
 RUN apt-get update -q && \
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
         build-essential autoconf automake libtool pkg-config libssl-dev node-llhttp \
-        libwslay-dev zlib1g-dev libcrypt-dev libcjson-dev
+        libwslay-dev zlib1g-dev libcrypt-dev libcjson-dev libhiredis-dev
 WORKDIR /src
 COPY . .
 RUN autoreconf -fi && mkdir /build && cd /build && \
     /src/configure --prefix=/usr --sysconfdir=/etc --localstatedir=/var \
-        --disable-agent --disable-static --without-redis && \
+        --disable-agent --disable-static && \
     make -j"$(nproc)" nuchubd && \
     install -s -D nuchubd /out/usr/sbin/nuchubd
 
 FROM debian:12-slim
 RUN apt-get update -q && \
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
-        tzdata libssl3 libwslay1 zlib1g libcrypt1 libcjson1 && \
+        tzdata libssl3 libwslay1 zlib1g libcrypt1 libcjson1 libhiredis0.14 && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --system --home-dir /var/lib/nuchub --shell /usr/sbin/nologin nuchub && \
     install -d -o nuchub -g nuchub -m 750 /var/lib/nuchub
