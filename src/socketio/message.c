@@ -285,6 +285,11 @@ bool sio_message_is_volatile(const struct sio_message *m)
     return m->options.is_volatile;
 }
 
+bool sio_message_no_compress(const struct sio_message *m)
+{
+    return m->options.no_compress;
+}
+
 void sio_message_set_no_compress(struct sio_message *m)
 {
     m->options.no_compress = true;
@@ -442,5 +447,20 @@ int sio_message_encode(struct sio_message *m, const struct sio_parser *parser,
     rv = encode(m, parser, &o, out);
     if (rv == SIO_OK && shared)
         keep(m, parser, nsp, *out);
+    return rv;
+}
+
+int sio_message_encode_plain(struct sio_message *m, const struct sio_parser *parser,
+                             struct sio_str nsp, struct eio_msg **out)
+{
+    struct sio_outgoing o = {.type = SIO_PACKET_EVENT, .nsp = nsp};
+    struct sio_str offset = m->offset;
+    int rv = finish(m);
+
+    if (rv < 0)
+        return rv;
+    m->offset = (struct sio_str){NULL, 0};
+    rv = encode(m, parser, &o, out);
+    m->offset = offset;
     return rv;
 }

@@ -22,8 +22,15 @@ int sio_message_encode(struct sio_message *m, const struct sio_parser *parser,
                        enum sio_packet_type type, struct sio_str nsp, bool has_id,
                        uint64_t id, struct eio_msg **out);
 
-/* As sio_message_set_volatile left it. */
+/*
+ * The same for other servers: as an event without id and without offset, and not kept.
+ */
+int sio_message_encode_plain(struct sio_message *m, const struct sio_parser *parser,
+                             struct sio_str nsp, struct eio_msg **out);
+
+/* As sio_message_set_volatile, _set_no_compress left it. */
 bool sio_message_is_volatile(const struct sio_message *m);
+bool sio_message_no_compress(const struct sio_message *m);
 
 /*
  * Events without id that are encoded from now on have one more argument, behind all
