@@ -508,8 +508,8 @@ int sio_cluster_show_answer(struct sio_str json,
     wbuf_add_byte(&w, ']');
     rv = w.error;
     if (rv == SIO_OK)
-        rv = show(&sio_parser_json, true,
-                  (struct sio_slice){w.buf, w.buf->data, w.len}, &s);
+        rv = show(&sio_parser_json, true, (struct sio_slice){w.buf, w.buf->data, w.len},
+                  &s);
     wbuf_fini(&w);
     return rv;
 }
