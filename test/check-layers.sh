@@ -5,7 +5,7 @@
 set -u
 cd "${srcdir:-.}" || exit 1
 
-order='base net http engineio socketio store hub agent'
+order='base net redis http engineio socketio cluster store hub agent'
 failed=0
 
 complain() {
@@ -29,6 +29,7 @@ layer_of() {
     '<sioc/loop.h>') echo base ;; # the levels of the log are declared there
     '<sioc/http.h>') echo http ;;
     '<sioc/engineio.h>') echo engineio ;;
+    '<sioc/cluster.h>') echo cluster ;;
     '<sioc/'*) echo socketio ;;
     '"src/'*) echo "$1" | cut -d/ -f2 ;; # made by the build
     '"'*/*) echo "${1#\"}" | cut -d/ -f1 ;;
@@ -40,7 +41,7 @@ check_include() { # FILE HEADER
     layer=$(layer_of "$2")
     [ -n "$layer" ] || return 0
     case "$own:$layer" in
-    agent:store | agent:hub) complain "$1: the agent does not use $layer: $2" ;;
+    agent:redis | agent:cluster | agent:store | agent:hub) complain "$1: the agent does not use $layer: $2" ;;
     esac
     [ "$(rank "$layer")" -gt 0 ] || complain "$1: unknown layer: $2"
     [ "$(rank "$layer")" -le "$(rank "$own")" ] || complain "$1: includes from below: $2"
@@ -71,7 +72,7 @@ check_library llhttp 'llhttp\.h' src/http/parser.c
 check_library wslay 'wslay/' src/http/ws_reader.c
 check_library zlib 'zlib\.h' src/http/deflate.c
 check_library OpenSSL 'openssl/' src/net/tls.c
-check_library hiredis 'hiredis/' src/store/redis_conn.c
+check_library hiredis 'hiredis/' src/redis/conn.c
 check_library FFmpeg 'lib(av[a-z]*|sw[a-z]*)/' src/agent/capture_ffmpeg.c \
     src/agent/ffmpeg.h src/agent/feed.c src/agent/jpeg.c src/agent/overlay.c src/agent/video.c
 

@@ -7,6 +7,7 @@
 #include <sioc/admin.h>
 #include <sioc/bytes.h>
 #include <sioc/client.h>
+#include <sioc/cluster.h>
 #include <sioc/engineio.h>
 #include <sioc/error.h>
 #include <sioc/http.h>

@@ -7,7 +7,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "net/loop.h"
-#include "store/redis_conn.h"
+#include "redis/conn.h"
 #include "store/store.h"
 
 struct redis_store;

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/list.h"
-#include "store/redis_url.h"
+#include "redis/url.h"
 
 static void check_text(const char *got, const char *wanted)
 {

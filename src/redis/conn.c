@@ -1,6 +1,6 @@
 #include <config.h>
 
-#include "store/redis_conn.h"
+#include "redis/conn.h"
 
 #include <hiredis/hiredis.h>
 #include <stdio.h>

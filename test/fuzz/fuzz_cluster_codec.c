@@ -1,7 +1,7 @@
 /* Whatever comes on a channel is read, or refused; what is read can be shown. */
 #include <config.h>
 
-#include "socketio/cluster_codec.h"
+#include "cluster/codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /*
- * socketio/cluster_codec.h - what servers say to each other through Redis
+ * cluster/codec.h - what servers say to each other through Redis
  *
  * Reads bytes and gives values, writes values; no I/O.  Three kinds of messages:
  *
@@ -10,8 +10,8 @@
  * (The wire format of the npm packages @socket.io/redis-adapter 8, classic mode, and
  * @socket.io/redis-emitter 5.)
  */
-#ifndef SOCKETIO_CLUSTER_CODEC_H
-#define SOCKETIO_CLUSTER_CODEC_H
+#ifndef CLUSTER_CODEC_H
+#define CLUSTER_CODEC_H
 
 #include <sioc/server.h>
 

@@ -1,5 +1,5 @@
 /*
- * store/redis_conn.h - one connection to a Redis that comes back by itself
+ * redis/conn.h - one connection to a Redis that comes back by itself
  *
  * Commands are pipelined and answered in order.  Nothing waits: while there is no
  * connection a command fails at once, and one that is lost with its connection is
@@ -8,15 +8,15 @@
  *
  * hiredis reads the answers; the connection itself is of net/.
  */
-#ifndef STORE_REDIS_CONN_H
-#define STORE_REDIS_CONN_H
+#ifndef REDIS_CONN_H
+#define REDIS_CONN_H
 
 #include <stdbool.h>
 
 #include <sioc/bytes.h>
 
 #include "net/loop.h"
-#include "store/redis_url.h"
+#include "redis/url.h"
 
 struct redis_conn;
 

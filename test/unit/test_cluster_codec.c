@@ -13,7 +13,7 @@
 
 #include "alloc_fail.h"
 #include "base/str.h"
-#include "socketio/cluster_codec.h"
+#include "cluster/codec.h"
 
 #define BYTES(literal) \
     ((struct sio_slice){NULL, (const uint8_t *)(literal), sizeof(literal) - 1})

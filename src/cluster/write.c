@@ -1,12 +1,12 @@
 /*
- * cluster_write.c - messages between servers, on their way out
+ * write.c - messages between servers, on their way out
  */
 #include <config.h>
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "cluster/codec.h"
 #include "engineio/msg.h"
-#include "socketio/cluster_codec.h"
 #include "socketio/event.h"
 #include "socketio/message.h"
 #include "socketio/msgpack.h"

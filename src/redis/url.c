@@ -1,6 +1,6 @@
 #include <config.h>
 
-#include "store/redis_url.h"
+#include "redis/url.h"
 
 #include "base/mem.h"
 #include "base/str.h"

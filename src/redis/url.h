@@ -1,5 +1,5 @@
 /*
- * store/redis_url.h - where a Redis is, as REDIS_URL says it
+ * redis/url.h - where a Redis is, as REDIS_URL says it
  *
  *     redis://[user][:password@]host[:port][/db]
  *     unix://[user][:password@]/path/of/socket[?db=N]
@@ -7,8 +7,8 @@
  * User and password may be percent-encoded.  `db`, `username` and `password` may also
  * stand in the query; other things there are for other clients and count for nothing.
  */
-#ifndef STORE_REDIS_URL_H
-#define STORE_REDIS_URL_H
+#ifndef REDIS_URL_H
+#define REDIS_URL_H
 
 #include <sioc/bytes.h>
 

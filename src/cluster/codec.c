@@ -1,6 +1,6 @@
 #include <config.h>
 
-#include "socketio/cluster_codec.h"
+#include "cluster/codec.h"
 
 #include "base/json.h"
 #include "base/list.h"

@@ -1,0 +1,144 @@
+/*
+ * sioc/cluster.h - many servers that act as one, through Redis
+ *
+ * Broadcasts, rooms, acks, and the calls on sockets of all servers reach the clients of
+ * every server that stands on the same Redis with the same key: servers of this library,
+ * servers of Node with @socket.io/redis-adapter, processes with @socket.io/redis-emitter,
+ * and Python processes with python-socketio's Redis manager.
+ *
+ *     struct sio_cluster *cluster = sio_cluster_new(loop, &cluster_options, &diag);
+ *     struct sio_server_options options = {.adapter = sio_cluster_adapter,
+ *                                          .adapter_user = cluster};
+ *
+ * A server's own clients never wait for Redis.  What the others should have got while
+ * Redis is away or does not answer is lost and counted (Redis keeps no message for who
+ * does not listen); calls that collect answers then end at once with what is known here.
+ *
+ * Whoever may publish on this Redis may send to every client and disconnect them: keep it
+ * where only servers reach it, or give it users with rights (ACL) on channels.
+ *
+ * All of it belongs to the loop's thread.
+ */
+#ifndef SIOC_CLUSTER_H
+#define SIOC_CLUSTER_H
+
+#include <sioc/loop.h>
+#include <sioc/message.h>
+#include <sioc/server.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sio_cluster;
+
+enum sio_cluster_mode {
+    /* createAdapter of the npm package @socket.io/redis-adapter: any Redis. */
+    SIO_CLUSTER_PUBSUB,
+    /*
+     * createShardedAdapter, Redis 7 and later: a server hears only of rooms that it has
+     * sockets in ("dynamic").
+     */
+    SIO_CLUSTER_SHARDED,
+};
+
+struct sio_cluster_options {
+    /*
+     * redis://[user][:password@]host[:port], rediss:// the same with TLS,
+     * unix://[user][:password@]/path/of/socket.
+     */
+    const char *redis_url;
+    const char *key; /* the beginning of all channels; NULL: "socket.io" */
+    enum sio_cluster_mode mode;
+    /* For the answers of other servers where a call names no time; 0: 5000. */
+    uint32_t request_timeout_ms;
+    /* Bytes that wait for a Redis that does not take them; more are dropped; 0: 16 MiB. */
+    size_t max_unsent;
+    /*
+     * A channel of python-socketio's manager: what is emitted there as JSON goes to this
+     * server's clients ("socketio" is that package's own default, "flask-socketio" is
+     * Flask-SocketIO's).  Messages in pickle are not read.  NULL: none.
+     */
+    const char *python_channel;
+};
+
+/*
+ * Begins to connect; the server starts whether Redis is there or not.  opts is copied.
+ * NULL with diag filled: the URL is wrong, out of memory, or built without Redis.
+ */
+SIOC_API struct sio_cluster *sio_cluster_new(struct net_loop *loop,
+                                             const struct sio_cluster_options *opts,
+                                             struct sio_diag *diag);
+/* After the server that uses it.  NULL is allowed. */
+SIOC_API void sio_cluster_free(struct sio_cluster *c);
+
+/* For sio_server_options.adapter, with the cluster as adapter_user. */
+SIOC_API struct sio_adapter *sio_cluster_adapter(struct sio_namespace *ns,
+                                                 void *cluster);
+
+/* Redis is there, and what others say is heard. */
+SIOC_API bool sio_cluster_is_up(const struct sio_cluster *c);
+/* Its name among the servers: random, new with each start; borrowed. */
+SIOC_API struct sio_str sio_cluster_uid(const struct sio_cluster *c);
+
+struct sio_cluster_stats {
+    uint64_t n_sent;    /* to Redis */
+    uint64_t n_dropped; /* for want of a Redis that takes them */
+    uint64_t n_received;
+    uint64_t n_rejected; /* of these: no message that this library understands */
+    uint64_t n_foreign;  /* of these: of another namespace, or of this server itself */
+    uint64_t n_timeouts; /* answers of other servers that did not come */
+};
+SIOC_API void sio_cluster_stats(const struct sio_cluster *c,
+                                struct sio_cluster_stats *out);
+
+/*
+ * Who only sends: to clients of all servers, without being one.
+ */
+struct sio_emitter;
+
+struct sio_emitter_options {
+    const char *redis_url;
+    const char *key; /* as the servers' */
+    enum sio_cluster_mode mode;
+};
+
+/* As sio_cluster_new. */
+SIOC_API struct sio_emitter *sio_emitter_new(struct net_loop *loop,
+                                             const struct sio_emitter_options *opts,
+                                             struct sio_diag *diag);
+/* What has not been taken by Redis is lost: sio_emitter_flush.  NULL is allowed. */
+SIOC_API void sio_emitter_free(struct sio_emitter *e);
+
+/*
+ * To the clients of namespace nsp ("/") whom target names (NULL: all; except_socket and
+ * local are not for emitters).  m stays the caller's.  What is sent while Redis is not
+ * there yet waits, 1 MiB at most.  SIO_OK; SIO_ERR_FULL: too much waits; SIO_ERR_NOMEM;
+ * what went wrong when m was built.
+ */
+SIOC_API int sio_emitter_emit(struct sio_emitter *e, struct sio_str nsp,
+                              const struct sio_target *target, struct sio_message *m);
+SIOC_API int sio_emitter_join(struct sio_emitter *e, struct sio_str nsp,
+                              const struct sio_target *target,
+                              const struct sio_str *rooms, size_t n);
+SIOC_API int sio_emitter_leave(struct sio_emitter *e, struct sio_str nsp,
+                               const struct sio_target *target,
+                               const struct sio_str *rooms, size_t n);
+SIOC_API int sio_emitter_disconnect(struct sio_emitter *e, struct sio_str nsp,
+                                    const struct sio_target *target, bool close);
+/* To the servers: sio_namespace_on_side_emit. */
+SIOC_API int sio_emitter_side_emit(struct sio_emitter *e, struct sio_str nsp,
+                                   struct sio_message *m);
+
+/*
+ * Calls cb once Redis has taken what was sent so far: SIO_OK; else SIO_ERR_TIMEOUT after
+ * timeout_ms, SIO_ERR_CLOSED when the connection was lost with some of it, SIO_ERR_REFUSED
+ * where Redis did not want it.  SIO_ERR_AGAIN: another flush is under way; SIO_ERR_NOMEM.
+ */
+SIOC_API int sio_emitter_flush(struct sio_emitter *e, uint32_t timeout_ms,
+                               void (*cb)(int status, void *user), void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

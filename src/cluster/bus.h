@@ -1,0 +1,127 @@
+/*
+ * cluster/bus.h - channels of a Redis, for all of this process that wants to hear or say
+ * something there
+ *
+ * One connection publishes, one listens; both come back by themselves, and what was
+ * listened to is listened to again.  Nothing waits and nothing is kept for later: what
+ * cannot be sent at once fails at once, and what is published is heard by whoever listens
+ * at that moment.  So a Redis that is away or hangs delays nobody, and costs what the
+ * others would have heard.
+ */
+#ifndef CLUSTER_BUS_H
+#define CLUSTER_BUS_H
+
+#include <stdbool.h>
+
+#include <sioc/bytes.h>
+#include <sioc/loop.h>
+
+#include "base/list.h"
+#include "base/map.h"
+
+struct cluster_bus;
+struct cluster_topic;
+
+enum cluster_topic_kind {
+    CLUSTER_CHANNEL, /* SUBSCRIBE */
+    CLUSTER_PATTERN, /* PSUBSCRIBE; the name may have *, ?, [ and \ of a glob */
+    CLUSTER_SHARD,   /* SSUBSCRIBE: Redis 7 */
+};
+
+/*
+ * Something was published: channel is where, body is borrowed and has no buf.  May publish,
+ * listen and unlisten, this topic included.
+ */
+typedef void (*cluster_topic_cb)(struct cluster_topic *t, struct sio_str channel,
+                                 struct sio_slice body, void *user);
+
+/* In the struct of whoever listens; all zero before it does. */
+struct cluster_topic {
+    struct map_node node;
+    enum cluster_topic_kind kind;
+    cluster_topic_cb cb;
+    void *user;
+    char *name;     /* the bus's */
+    bool confirmed; /* Redis has said so on this connection */
+};
+
+struct cluster_bus_ops {
+    /* From now on nothing that is published on any topic is missed. */
+    void (*on_up)(struct cluster_bus *bus, void *user);
+    /* After on_up. */
+    void (*on_down)(struct cluster_bus *bus, void *user);
+};
+
+/* In the struct of whoever wants to know; any number of them. */
+struct cluster_bus_watcher {
+    struct list link;
+    const struct cluster_bus_ops *ops;
+    void *user;
+};
+
+struct cluster_bus_options {
+    struct sio_str url; /* redis/url.h */
+    size_t max_unsent;  /* bytes for a Redis that does not take them; 0: 16 MiB */
+};
+
+/* Begins to connect.  NULL with a sentence in diag that shows nothing of the URL. */
+struct cluster_bus *cluster_bus_new(struct net_loop *loop,
+                                    const struct cluster_bus_options *opts,
+                                    struct sio_diag *diag);
+/*
+ * Ends both connections; what is open is answered with SIO_ERR_CLOSED.  No topic and no
+ * watcher is left.  NULL is allowed.
+ */
+void cluster_bus_free(struct cluster_bus *bus);
+
+/* Both connections are there, and all topics have been confirmed once. */
+bool cluster_bus_is_up(const struct cluster_bus *bus);
+
+void cluster_bus_watch(struct cluster_bus *bus, struct cluster_bus_watcher *w);
+/* Nothing where it does not watch. */
+void cluster_bus_unwatch(struct cluster_bus_watcher *w);
+
+/*
+ * Listens from now on, through losses of the connection.  name is copied; each name is
+ * listened to once for each kind.  SIO_OK, also where there is no connection now;
+ * SIO_ERR_INVAL: somebody does already, or the name is empty; SIO_ERR_NOMEM.
+ */
+int cluster_bus_listen(struct cluster_bus *bus, struct cluster_topic *t,
+                       enum cluster_topic_kind kind, struct sio_str name,
+                       cluster_topic_cb cb, void *user);
+/* cb is not called any more.  Nothing where it does not listen. */
+void cluster_bus_unlisten(struct cluster_bus *bus, struct cluster_topic *t);
+
+/*
+ * How many clients of Redis got it, or listen; of a cluster of Redis, those at one node.
+ * status as of redis_reply_cb.  Exactly once, never before the call returns.
+ */
+typedef void (*cluster_count_cb)(int status, uint64_t n, void *user);
+
+/*
+ * Publishes the parts as one message; those with a buf are not copied.  kind CLUSTER_SHARD:
+ * SPUBLISH, else PUBLISH.  cb may be NULL.  SIO_OK; SIO_ERR_CLOSED: there is no connection;
+ * SIO_ERR_FULL: too much waits already; SIO_ERR_NOMEM.  With an error cb is not called,
+ * nobody heard anything.
+ */
+#define CLUSTER_MAX_PARTS 8
+int cluster_bus_publish(struct cluster_bus *bus, enum cluster_topic_kind kind,
+                        struct sio_str channel, const struct sio_slice *parts, size_t n,
+                        cluster_count_cb cb, void *user);
+
+/*
+ * Asks how many listen to a channel (PUBSUB NUMSUB, SHARDNUMSUB).  Those that listen by
+ * pattern do not count.  In order with what is published before and after.
+ */
+int cluster_bus_count(struct cluster_bus *bus, enum cluster_topic_kind kind,
+                      struct sio_str channel, cluster_count_cb cb, void *user);
+
+struct cluster_bus_stats {
+    uint64_t n_published;
+    uint64_t n_unsent; /* refused by cluster_bus_publish */
+    uint64_t n_lost;   /* published, and the connection went before Redis said so */
+    uint64_t n_heard;
+};
+void cluster_bus_stats(const struct cluster_bus *bus, struct cluster_bus_stats *out);
+
+#endif
