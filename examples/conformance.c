@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include <sioc/admin.h>
+#include <sioc/http.h>
 
 #include "conformance.h"
 
@@ -82,6 +83,8 @@ enum {
     OPT_DEFLATE,
     OPT_DEFLATE_ALONE,
     OPT_COOKIE,
+    OPT_SID_PREFIX,
+    OPT_TRUSTED_PROXIES,
     OPT_CLIENT_DIR,
     OPT_ALLOW_EIO3,
     OPT_JSONP,
@@ -106,6 +109,8 @@ static const struct option long_options[] = {
     {"deflate", no_argument, NULL, OPT_DEFLATE},
     {"deflate-alone", no_argument, NULL, OPT_DEFLATE_ALONE},
     {"cookie", no_argument, NULL, OPT_COOKIE},
+    {"sid-prefix", required_argument, NULL, OPT_SID_PREFIX},
+    {"trusted-proxies", required_argument, NULL, OPT_TRUSTED_PROXIES},
     {"client-dir", required_argument, NULL, OPT_CLIENT_DIR},
     {"allow-eio3", no_argument, NULL, OPT_ALLOW_EIO3},
     {"jsonp", no_argument, NULL, OPT_JSONP},
@@ -134,6 +139,8 @@ static void usage(FILE *f)
           "  --deflate             compress on WebSocket what a client offers to\n"
           "  --deflate-alone       the same, each message on its own\n"
           "  --cookie              the sid in a cookie, \"io\"\n"
+          "  --sid-prefix NAME     sids are NAME, a dot and something random\n"
+          "  --trusted-proxies N   that add to X-Forwarded-For (0)\n"
           "  --client-dir DIR      serve the JavaScript client that is in DIR\n"
           "  --allow-eio3          clients of Socket.IO 2, too; they may poll by "
           "scripts\n"
@@ -209,6 +216,10 @@ static void take_option(struct options *o, int opt, const char *name)
         break;
     case OPT_CLIENT_DIR: o->server.client_dir = optarg; break;
     case OPT_COOKIE: engine->cookie = &cookie; break;
+    case OPT_SID_PREFIX: engine->sid_prefix = optarg; break;
+    case OPT_TRUSTED_PROXIES:
+        engine->trusted_proxies = number(name, optarg, INT32_MAX);
+        break;
     case OPT_ALLOW_EIO3: engine->allow_eio3 = engine->jsonp = true; break;
     case OPT_JSONP: engine->jsonp = true; break;
     case OPT_TLS_CERT: o->listen.tls_cert_file = optarg; break;
@@ -235,6 +246,15 @@ static void parse_options(struct options *o, int argc, char **argv)
         usage(stderr);
         exit(2);
     }
+}
+
+/* What a balancer asks for to know that the server is there. */
+static int add_status(struct app *app)
+{
+    static const char text[] = "{\"status\":\"ok\"}";
+
+    return sio_http_page(sio_server_http(app->server), "/api/status", "application/json",
+                         text, sizeof(text) - 1);
 }
 
 static int attach_admin(struct app *app, const struct options *o, struct sio_diag *diag)
@@ -264,6 +284,8 @@ static int start(struct app *app, const struct options *o, struct sio_diag *diag
     if (!app->server)
         return SIO_ERR_INVAL;
     rv = add_namespaces(app);
+    if (rv == SIO_OK)
+        rv = add_status(app);
     if (rv < 0)
         return sio_diag_set(diag, rv, "%s", sio_strerror(rv));
     rv = attach_admin(app, o, diag);

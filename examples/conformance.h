@@ -8,7 +8,7 @@
 #include <sioc/server.h>
 
 /* Longest id of a socket, with its NUL: "/namespace#..." for clients of Socket.IO 2. */
-#define ID_SIZE 300
+#define ID_SIZE 340
 
 /* Somebody wants to know when a socket goes. */
 struct watch {

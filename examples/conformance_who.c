@@ -136,7 +136,8 @@ extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak)
 
 /*
  * What a soak compares: {sessions, allocated, exact}.  Bytes; without a sanitizer those
- * that glibc keeps for reuse count as well.
+ * that glibc keeps for reuse count as well.  And how many requests came with a sid that
+ * is not known here.
  */
 static void on_stats(struct sio_socket *s, struct sio_event *e, void *user)
 {
@@ -152,6 +153,7 @@ static void on_stats(struct sio_socket *s, struct sio_event *e, void *user)
     eio_server_stats(sio_server_engine(app->server), &stats);
     cJSON_AddBoolToObject(o, "exact", __sanitizer_get_current_allocated_bytes != NULL);
     cJSON_AddNumberToObject(o, "sessions", (double)stats.n_sessions);
+    cJSON_AddNumberToObject(o, "unknown", (double)stats.n_refused[1]);
     cJSON_AddNumberToObject(o, "allocated", (double)allocated);
     answer(e, o);
 }

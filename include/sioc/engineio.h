@@ -198,6 +198,13 @@ struct eio_server_options {
      */
     bool refuse_origins;
     const struct eio_cookie *cookie; /* NULL: none; what it says is copied */
+    /*
+     * Of several servers behind a balancer, which one this is: sids are "<sid_prefix>." and
+     * something random, so that the balancer knows by the `sid` of a request, or by the
+     * cookie, where its session is.  1 to 32 of A-Z, a-z, 0-9, '-' and '_'; copied.  Whoever
+     * sees the page sees it.  NULL: sids have none.
+     */
+    const char *sid_prefix;
     struct eio_deflate_options deflate;
     /*
      * Replies to polls are compressed from so many bytes on, where the client takes

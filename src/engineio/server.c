@@ -299,6 +299,16 @@ static void on_deadline(struct net_timer *timer, void *user)
 
 #define DEFAULT_PATH "/engine.io/"
 
+/* Nothing that a balancer's rule, a query or a cookie would read otherwise. */
+static bool is_sid_prefix(const char *text)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "abcdefghijklmnopqrstuvwxyz0123456789-_";
+    size_t len = strlen(text);
+
+    return len > 0 && len <= EIO_SID_PREFIX_MAX && strspn(text, allowed) == len;
+}
+
 static int check_options(const struct eio_server_options *o, struct sio_diag *diag)
 {
     size_t len = o->path ? strlen(o->path) : 0;
@@ -316,6 +326,9 @@ static int check_options(const struct eio_server_options *o, struct sio_diag *di
         (o->deflate.window_bits < 9 || o->deflate.window_bits > 15))
         return sio_diag_set(diag, SIO_ERR_INVAL,
                             "deflate.window_bits has to be 9 to 15");
+    if (o->sid_prefix && !is_sid_prefix(o->sid_prefix))
+        return sio_diag_set(diag, SIO_ERR_INVAL,
+                            "sid_prefix has to be 1 to 32 of A-Z, a-z, 0-9, - and _");
     if (o->refuse_origins && !o->origins)
         return sio_diag_set(diag, SIO_ERR_INVAL, "refuse_origins needs origins");
     return SIO_OK;
@@ -352,6 +365,9 @@ static void fill_defaults(struct eio_server *server,
         table->poll_compress_min =
             o->poll_compress_min_bytes ? o->poll_compress_min_bytes : 1024;
     fill_deflate(table, &o->deflate);
+    if (o->sid_prefix)
+        table->sid_prefix_len = (uint8_t)snprintf(
+            table->sid_prefix, sizeof(table->sid_prefix), "%s.", o->sid_prefix);
     server->cors = (struct http_cors){
         .enabled = o->cors,
         .credentials = o->cors_credentials,

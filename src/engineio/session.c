@@ -178,7 +178,8 @@ struct eio_session *eio_sessions_find(struct eio_sessions *table, struct sio_str
 
 struct eio_session *eio_session_new(struct eio_sessions *table, enum eio_form form)
 {
-    struct eio_session *s = mem_new(struct eio_session);
+    struct eio_session *s =
+        mem_alloc(sizeof(*s) + table->sid_prefix_len + RANDOM_ID_LEN + 1);
 
     if (!s)
         return NULL;
@@ -191,10 +192,11 @@ struct eio_session *eio_session_new(struct eio_sessions *table, enum eio_form fo
     s->turn_end.run = on_turn_end;
     s->reap.run = free_session;
     net_timer_init(&s->timer, table->loop, on_timer, s);
-    random_id(net_loop_random(table->loop), s->sid);
+    memcpy(s->sid, table->sid_prefix, table->sid_prefix_len);
+    random_id(net_loop_random(table->loop), s->sid + table->sid_prefix_len);
     if (heartbeat_restart(s) < 0)
         goto free_session;
-    if (map_add(&table->by_sid, &s->node, (struct sio_str){s->sid, RANDOM_ID_LEN}) < 0)
+    if (map_add(&table->by_sid, &s->node, eio_session_sid(s)) < 0)
         goto stop_timer;
     return s;
 
@@ -209,7 +211,7 @@ void eio_session_write_open(const struct eio_session *s, bool can_upgrade,
                             struct wbuf *w)
 {
     struct eio_open o = {
-        .sid = {s->sid, RANDOM_ID_LEN},
+        .sid = eio_session_sid(s),
         .can_upgrade = can_upgrade,
         .ping_interval_ms = s->table->ping_interval_ms,
         .ping_timeout_ms = s->table->ping_timeout_ms,
@@ -551,7 +553,7 @@ int eio_session_protocol(const struct eio_session *s)
 
 struct sio_str eio_session_sid(const struct eio_session *s)
 {
-    return (struct sio_str){s->sid, RANDOM_ID_LEN};
+    return (struct sio_str){s->sid, s->table->sid_prefix_len + RANDOM_ID_LEN};
 }
 
 uint32_t eio_session_number(const struct eio_session *s)

@@ -23,6 +23,9 @@
 enum eio_state { EIO_OPENING, EIO_OPEN, EIO_CLOSING, EIO_CLOSED };
 enum eio_upgrade { EIO_UPGRADE_NONE, EIO_UPGRADE_PROBING, EIO_UPGRADE_DONE };
 
+/* Longest sid_prefix. */
+#define EIO_SID_PREFIX_MAX 32
+
 /* The sessions of a server, and what they share. */
 struct eio_sessions {
     struct net_loop *loop;
@@ -41,6 +44,8 @@ struct eio_sessions {
     bool deflate;             /* agreed to where a WebSocket offers it */
     size_t deflate_min_bytes;
     struct ws_deflate_options deflate_opts;
+    char sid_prefix[EIO_SID_PREFIX_MAX + 2]; /* with its dot; empty: none */
+    uint8_t sid_prefix_len;
     struct eio_server_stats stats;
     struct log_limit warned;
 
@@ -57,7 +62,6 @@ struct eio_probe;
 
 struct eio_session {
     struct map_node node;
-    char sid[RANDOM_ID_LEN + 1];
     uint8_t form;    /* enum eio_form of its messages; not 4's: protocol 3 */
     bool pinged : 1; /* a ping is out; protocol 3: always, the client pings */
     bool doomed : 1; /* ends with this turn: its queue could not take a message */
@@ -80,6 +84,7 @@ struct eio_session {
     struct sio_buf *request;     /* copy of the opening request; see handshake.c */
     uint32_t fields_at;          /* where its fields begin */
     struct eio_handshake handshake;
+    char sid[]; /* the table's prefix and RANDOM_ID_LEN characters */
 };
 
 /* The caller sets the numbers before the first session. */

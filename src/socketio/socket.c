@@ -67,7 +67,7 @@ static void on_reap(struct net_task *task)
 
 struct sio_socket *sio_socket_new(struct sio_conn *conn, struct sio_namespace *ns)
 {
-    size_t room = conn->v2 ? sio_v2_id_room(ns) : 0;
+    size_t room = conn->v2 ? sio_v2_id_room(conn, ns) : 0;
     struct sio_socket *s = mem_alloc(sizeof(*s) + room);
 
     if (!s)
@@ -160,8 +160,8 @@ void sio_socket_end(struct sio_socket *s, enum sio_disconnect_reason reason)
 
 struct sio_str sio_socket_id(const struct sio_socket *s)
 {
-    if (s->has_v2_id)
-        return (struct sio_str){s->v2_id, sio_v2_id_room(s->ns)};
+    if (s->v2_sid_len > 0)
+        return sio_v2_id(s);
     return (struct sio_str){s->id, RANDOM_ID_LEN};
 }
 

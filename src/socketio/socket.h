@@ -25,7 +25,7 @@ struct sio_socket {
     char id[RANDOM_ID_LEN + 1];
     uint8_t state;
     bool recovered;
-    bool has_v2_id; /* the id is v2_id; see socketio/v2.h */
+    uint8_t v2_sid_len; /* of the sid in v2_id; 0: that is not the id; socketio/v2.h */
     struct sio_conn *conn;
     struct sio_namespace *ns;
     struct list link;  /* in its connection */
@@ -39,7 +39,7 @@ struct sio_socket {
     struct sio_hooks *hooks;          /* or NULL */
     struct sio_join *join;            /* that decides about it; NULL: none */
     struct net_task reap;
-    char v2_id[]; /* "<namespace>#<sid>" */
+    char v2_id[]; /* "<namespace>#<sid>", or a sid that is too long for id */
 };
 
 /* JOINING: known to its connection.  NULL: out of memory. */

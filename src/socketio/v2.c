@@ -30,24 +30,40 @@ void sio_v2_refusal(struct wbuf *w, const char *message, struct sio_str data)
         json_write_string(w, sio_str_from(message));
 }
 
-size_t sio_v2_id_room(const struct sio_namespace *ns)
+/* What stands before the sid: nothing in "/". */
+static size_t head_len(const struct sio_namespace *ns)
 {
     struct sio_str name = sio_namespace_name(ns);
 
-    return name.len > 1 ? name.len + 1 + RANDOM_ID_LEN : 0;
+    return name.len > 1 ? name.len + 1 : 0;
+}
+
+size_t sio_v2_id_room(const struct sio_conn *conn, const struct sio_namespace *ns)
+{
+    size_t len = head_len(ns) + eio_session_sid(conn->session).len;
+
+    return len > RANDOM_ID_LEN ? len : 0;
 }
 
 void sio_v2_id_set(struct sio_socket *s)
 {
     struct sio_str name = sio_namespace_name(s->ns);
     struct sio_str sid = eio_session_sid(s->conn->session);
+    size_t at = head_len(s->ns);
 
-    s->has_v2_id = sio_v2_id_room(s->ns) > 0;
-    if (!s->has_v2_id) {
-        memcpy(s->id, sid.ptr, RANDOM_ID_LEN);
+    if (sio_v2_id_room(s->conn, s->ns) == 0) {
+        memcpy(s->id, sid.ptr, sid.len);
         return;
     }
-    memcpy(s->v2_id, name.ptr, name.len);
-    s->v2_id[name.len] = '#';
-    memcpy(s->v2_id + name.len + 1, sid.ptr, RANDOM_ID_LEN);
+    if (at > 0) {
+        memcpy(s->v2_id, name.ptr, name.len);
+        s->v2_id[name.len] = '#';
+    }
+    memcpy(s->v2_id + at, sid.ptr, sid.len);
+    s->v2_sid_len = (uint8_t)sid.len;
+}
+
+struct sio_str sio_v2_id(const struct sio_socket *s)
+{
+    return (struct sio_str){s->v2_id, head_len(s->ns) + s->v2_sid_len};
 }

@@ -32,7 +32,9 @@ int sio_v2_auth(struct sio_str nsp, struct wbuf *w);
 void sio_v2_refusal(struct wbuf *w, const char *message, struct sio_str data);
 
 /* The id of a socket in ns; what does not fit in the socket lies behind it. */
-size_t sio_v2_id_room(const struct sio_namespace *ns);
+size_t sio_v2_id_room(const struct sio_conn *conn, const struct sio_namespace *ns);
 void sio_v2_id_set(struct sio_socket *s);
+/* Of a socket that has v2_sid_len. */
+struct sio_str sio_v2_id(const struct sio_socket *s);
 
 #endif

@@ -218,8 +218,8 @@ void eio_server_on_upgrade(struct eio_server *server, eio_upgrade_cb cb)
 
 struct sio_str eio_session_sid(const struct eio_session *s)
 {
-    (void)s;
-    return SIO_STR("sid-of-twenty-chars-");
+    return s->server->opts.sid_prefix ? SIO_STR("hub-1.sid-of-twenty-chars-")
+                                      : SIO_STR("sid-of-twenty-chars-");
 }
 
 void fake_text_slice(struct eio_session *s, struct sio_slice slice)

@@ -15,7 +15,10 @@
  */
 struct eio_session *fake_open(struct eio_server *engine);
 
-/* The same with protocol 3; its sid is "sid-of-twenty-chars-". */
+/*
+ * The same with protocol 3; its sid is "sid-of-twenty-chars-", behind "hub-1." where the
+ * options have a sid_prefix.
+ */
 struct eio_session *fake_open_3(struct eio_server *engine);
 
 /* A text or binary message arrives; borrowed, or as a slice. */

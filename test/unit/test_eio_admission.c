@@ -165,7 +165,8 @@ static const char *with_sid(const char *target)
     peer_need(fix.peer, 40);
     sid = strstr(fix.peer->buf, "\"sid\":\"");
     assert_non_null(sid);
-    snprintf(text, sizeof(text), "%s&sid=%.20s", target, sid + 7);
+    snprintf(text, sizeof(text), "%s&sid=%.*s", target, (int)strcspn(sid + 7, "\""),
+             sid + 7);
     return text;
 }
 
@@ -305,6 +306,60 @@ static void the_opening_reply_sets_a_cookie(void **state)
     assert_field("Set-Cookie", NULL);
 }
 
+static void sids_begin_with_the_prefix(void **state)
+{
+    static const char prefix[] = "hub-1_of_a-name-of-32-characters";
+    static const struct eio_cookie cookie = {0};
+    struct eio_server_options opts = {
+        .sid_prefix = prefix, .cookie = &cookie, .allow_eio3 = true, .jsonp = true};
+    const char *target;
+    size_t len = strlen(prefix);
+
+    (void)state;
+    start(opts);
+    assert_int_equal(ask("GET", POLLING, ""), 200);
+    target = strstr(with_sid(POLLING), "&sid=") + 5;
+    assert_int_equal(strncmp(target, prefix, len), 0);
+    assert_int_equal(target[len], '.');
+    assert_int_equal(strlen(target), len + 1 + 20);
+    assert_int_equal(strncmp(peer_field(&reply, "Set-Cookie") + 3, target, len + 21),
+                     0);
+    target = with_sid(POLLING);
+    assert_int_equal(ask("POST", target, "Content-Length: 2\r\n\r\n4x"), 200);
+    assert_int_equal(ask("GET", target, ""), 200);
+    assert_true(peer_need(fix.peer, 2));
+    assert_memory_equal(fix.peer->buf, "4x", 2);
+    assert_int_equal(ask("GET", "/engine.io/?EIO=4&transport=polling&sid=x", ""), 400);
+
+    assert_int_equal(ask("GET", WEBSOCKET, UPGRADE), 101);
+    assert_true(peer_need(fix.peer, 100));
+    assert_non_null(memmem(fix.peer->buf, fix.peer->len, prefix, len));
+    assert_int_equal(ask("GET", "/engine.io/?EIO=3&transport=polling&b64=1", ""), 200);
+    assert_non_null(strstr(with_sid(""), prefix));
+    assert_int_equal(ask("GET", POLLING "&j=0", ""), 200);
+    assert_true(peer_need(fix.peer, 100));
+    assert_non_null(memmem(fix.peer->buf, fix.peer->len, prefix, len));
+}
+
+static void a_prefix_is_checked_at_the_start(void **state)
+{
+    static const char *const bad[] = {
+        "",     "a.b",    "a b",
+        "a\"b", "a/b",    "a;b",
+        "\xc3", "x\r\ny", "hub-1_of_a-name-of-33-characters-"};
+    struct eio_server_options opts = {0};
+    struct sio_diag diag = {""};
+
+    (void)state;
+    start((struct eio_server_options){.sid_prefix = "1"});
+    for (size_t i = 0; i < N_ELEMENTS(bad); i++) {
+        opts.sid_prefix = bad[i];
+        assert_null(eio_server_new(fix.loop, &opts, &diag));
+        assert_true(diag.text[0]);
+        diag.text[0] = '\0';
+    }
+}
+
 static void a_cookie_is_checked_at_the_start(void **state)
 {
     static const struct eio_cookie bad[] = {
@@ -440,6 +495,8 @@ int main(void)
         TEST(every_refusal_is_told_and_counted),
         TEST(fields_are_added_to_the_first_reply_and_to_later_ones),
         TEST(the_opening_reply_sets_a_cookie),
+        TEST(sids_begin_with_the_prefix),
+        TEST(a_prefix_is_checked_at_the_start),
         TEST(a_cookie_is_checked_at_the_start),
         TEST(an_address_has_no_more_than_its_sessions),
         TEST(only_trusted_proxies_are_believed),

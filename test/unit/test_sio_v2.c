@@ -80,9 +80,10 @@ static void on_event(struct sio_socket *s, struct sio_event *e, void *user)
 static const struct sio_namespace_ops ops = {on_join, on_connect, on_disconnect,
                                              on_event};
 
-static void world_open(struct world *w)
+static void world_open_prefixed(struct world *w, const char *sid_prefix)
 {
-    const struct sio_server_options opts = {.engine = {.allow_eio3 = true}};
+    const struct sio_server_options opts = {
+        .engine = {.allow_eio3 = true, .sid_prefix = sid_prefix}};
 
     memset(w, 0, sizeof(*w));
     w->loop = net_loop_new(NULL, NULL);
@@ -90,6 +91,11 @@ static void world_open(struct world *w)
     w->ns = sio_server_namespace(w->server, "/", &ops, w);
     w->x = sio_server_namespace(w->server, "/x", &ops, w);
     assert_non_null(w->x);
+}
+
+static void world_open(struct world *w)
+{
+    world_open_prefixed(w, NULL);
 }
 
 static void world_close(struct world *w)
@@ -155,6 +161,27 @@ static void asks_for_other_namespaces_with_a_query(void **state)
     assert_id(&w, "/x#" SID);
     sio_socket_disconnect(w.last, false);
     assert_string_equal(fake_sent(s), "1/x,");
+    world_close(&w);
+}
+
+static void ids_are_sids_with_their_prefix(void **state)
+{
+    struct eio_session *s;
+    struct world w;
+
+    (void)state;
+    world_open_prefixed(&w, "hub-1");
+    s = fake_open_3(sio_server_engine(w.server));
+    expect_log(&w, "connect(none)");
+    assert_id(&w, "hub-1." SID);
+    fake_text(s, "0/x,");
+    expect_log(&w, "connect(none)");
+    assert_id(&w, "/x#hub-1." SID);
+    fake_text(s, "1/x,");
+    expect_log(&w, "disconnect(client namespace disconnect)");
+    fake_open(
+        sio_server_engine(w.server)); /* others' have nothing to do with the sid */
+    expect_log(&w, "");
     world_close(&w);
 }
 
@@ -278,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_in_the_first_namespace_from_the_start),
         cmocka_unit_test(asks_for_other_namespaces_with_a_query),
+        cmocka_unit_test(ids_are_sids_with_their_prefix),
         cmocka_unit_test(refusals_are_bare),
         cmocka_unit_test(others_are_as_ever),
         cmocka_unit_test(queries_become_objects),
