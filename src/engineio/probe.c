@@ -81,16 +81,25 @@ static struct eio_transport *take_websocket(struct eio_session *s)
     return t;
 }
 
-/* "5": the client polls no more. */
+/*
+ * "5": the client polls no more.  A session that is closing by then could not end by a
+ * poll, and what it still has to say goes this way.
+ */
 static void complete(struct eio_session *s)
 {
     enum eio_form form = s->probe->form;
     struct eio_transport *t = take_websocket(s);
     struct eio_transport *old = eio_session_switch(s, t);
+    bool pings;
 
     set_upgrade(s, EIO_UPGRADE_DONE);
     s->form = (uint8_t)form;
-    if (eio_polling_retire(old))
+    pings = eio_polling_retire(old);
+    if (s->state == EIO_CLOSING) {
+        t->ops->finish(t, (enum eio_close_reason)s->reason);
+        return;
+    }
+    if (pings)
         t->ops->heartbeat(t);
     if (s->transport == t)
         t->ops->flush(t);

@@ -2,7 +2,8 @@
  * engineio/probe.h - an upgrade under way: a WebSocket that is tried beside polling
  *
  * Polling stays in charge until the client's "5"; so nothing is lost when the
- * WebSocket fails.  (Engine.IO protocol 4, "Upgrade")
+ * WebSocket fails.  A session that is CLOSING keeps its attempt: the client may have
+ * stopped polling.  (Engine.IO protocol 4, "Upgrade")
  */
 #ifndef ENGINEIO_PROBE_H
 #define ENGINEIO_PROBE_H

@@ -321,8 +321,8 @@ void eio_session_close(struct eio_session *s, enum eio_close_reason reason)
 {
     if (s->state != EIO_OPEN)
         return;
-    eio_probe_end(s);
     set_state(s, EIO_CLOSING);
+    s->reason = (uint8_t)reason;
     list_remove(&s->link);
     list_append(&s->table->closing, &s->link);
     s->deadline_ns = net_loop_now_ns(s->table->loop) + CLOSING_MS * NS_PER_MS;
@@ -336,6 +336,7 @@ void eio_session_close(struct eio_session *s, enum eio_close_reason reason)
 
 void eio_session_drained(struct eio_session *s)
 {
+    eio_probe_end(s);
     set_state(s, EIO_CLOSED);
     leave_table(s);
     set_transport(s, NULL);
@@ -400,6 +401,9 @@ static int receive_pong(struct eio_session *s)
 int eio_session_receive(struct eio_session *s, const struct eio_packet *p,
                         struct sio_buf *buf)
 {
+    /* Who is told to go may say that it goes, and nothing else. */
+    if (s->state == EIO_CLOSING && p->type != EIO_PACKET_CLOSE)
+        return SIO_OK;
     switch (p->type) {
     case EIO_PACKET_MESSAGE: return receive_message(s, p, buf);
     case EIO_PACKET_PING: return receive_ping(s);

@@ -63,6 +63,7 @@ struct eio_probe;
 struct eio_session {
     struct map_node node;
     uint8_t form;    /* enum eio_form of its messages; not 4's: protocol 3 */
+    uint8_t reason;  /* CLOSING: enum eio_close_reason, why */
     bool pinged : 1; /* a ping is out; protocol 3: always, the client pings */
     bool doomed : 1; /* ends with this turn: its queue could not take a message */
     bool held : 1;   /* nothing is written yet; see eio_session_hold */

@@ -32,7 +32,7 @@ struct style {
 struct reply {
     struct style style;
     uint32_t n_queued; /* packets from the queue */
-    bool closes;       /* the close packet is its last */
+    bool closes;       /* it is a close packet */
     bool binary;       /* protocol 3: the binary shape of a payload */
     size_t max_slices;
     struct sio_slice *slices;
@@ -253,8 +253,11 @@ static void plan_reply(const struct polling *p, struct reply *reply)
             room--;
         }
     }
-    /* With room left, the queue has been walked to its end. */
-    reply->closes = s->state == EIO_CLOSING && room > 0;
+    /*
+     * Not behind messages: clients hand these on after they have read the whole payload,
+     * and the last of them may say why it ends.
+     */
+    reply->closes = s->state == EIO_CLOSING && reply->n_queued == 0 && !p->ping_due;
 }
 
 static int fill_reply(const struct polling *p, struct reply *reply)
@@ -275,7 +278,7 @@ static int fill_reply(const struct polling *p, struct reply *reply)
     }
     if (reply->closes)
         add_packet(reply, &close_packet);
-    if (reply->closes || (reply->only && reply->n_packets < reply->only->n_parts))
+    if (reply->only && reply->n_packets < reply->only->n_parts)
         reply->only = NULL;
     return SIO_OK;
 }
@@ -495,7 +498,7 @@ static int receive_payload(struct eio_session *s, struct sio_slice body,
 
     while ((rv = next(&rest, &packet)) > 0) {
         rv = eio_session_receive(s, &packet, body.buf);
-        if (rv < 0 || s->state != EIO_OPEN)
+        if (rv < 0 || s->state == EIO_CLOSED)
             break;
     }
     return rv;
@@ -542,7 +545,7 @@ void eio_polling_post(struct http_request *r)
     style = style_of(polling_of(t));
     polling_of(t)->post = NULL;
     http_request_set_data(r, NULL);
-    if (s->state == EIO_OPEN)
+    if (s->state != EIO_CLOSED)
         rv = receive_post(s, style, r);
     if (rv < 0)
         eio_refuse(r, 400, EIO_REFUSE_REQUEST, NULL);

@@ -887,10 +887,29 @@ static void closing_sends_what_waits_and_a_close_packet(void **state)
     expect(p, 200, "ok");
     assert_string_equal(fix.got, "");
     get(p, sid.text);
-    expect(p, 200,
-           "4last\x1e"
-           "1");
+    expect(p, 200, "4last");
+    get(p, sid.text);
+    expect(p, 200, "1");
     expect_gone(p, sid.text);
+}
+
+static void a_client_that_is_closed_may_say_goodbye_first(void **state)
+{
+    struct peer *p;
+    struct sid sid;
+
+    (void)state;
+    start(NULL);
+    p = dial();
+    sid = open_polling(p);
+    eio_session_close(fix.session, EIO_CLOSE_FORCED);
+    post(p, sid.text,
+         "4too late\x1e"
+         "1");
+    expect(p, 200, "ok");
+    assert_string_equal(fix.got, "");
+    expect_gone(p, sid.text);
+    assert_int_equal(fix.reason, EIO_CLOSE_FORCED);
 }
 
 static void a_handler_may_close_in_the_middle_of_a_batch(void **state)
@@ -1384,6 +1403,79 @@ static void the_end_of_a_session_ends_its_probe(void **state)
     expect_gone(p, sid.text);
 }
 
+/* Polling with a WebSocket on trial, and a session that was closed after "last". */
+struct closing {
+    struct peer *poll, *ws;
+    struct sid sid;
+};
+
+static struct closing close_while_probing(void)
+{
+    struct closing c = {.poll = dial(), .ws = dial()};
+    struct eio_msg *msg = eio_msg_text("last", 4);
+
+    c.sid = open_polling(c.poll);
+    ws_open(c.ws, c.sid.text);
+    peer_text(c.ws, "2probe");
+    expect_text(c.ws, "3probe");
+    assert_non_null(msg);
+    assert_int_equal(eio_session_send(fix.session, msg), SIO_OK);
+    eio_msg_unref(msg);
+    eio_session_close(fix.session, EIO_CLOSE_FORCED);
+    assert_int_equal(fix.n_closed, 1);
+    return c;
+}
+
+static void expect_last_words(const struct closing *c)
+{
+    get(c->poll, c->sid.text);
+    expect(c->poll, 200, "4last");
+    get(c->poll, c->sid.text);
+    expect(c->poll, 200, "1");
+}
+
+static void a_session_closed_while_probing_ends_by_the_upgrade(void **state)
+{
+    struct closing c;
+
+    (void)state;
+    start(NULL);
+    c = close_while_probing();
+    peer_text(c.ws, "5");
+    expect_text(c.ws, "4last");
+    expect_ws_close(c.ws, 1000);
+    expect_gone(c.poll, c.sid.text);
+}
+
+static void a_session_closed_while_probing_ends_by_a_poll(void **state)
+{
+    struct closing c;
+
+    (void)state;
+    start(NULL);
+    c = close_while_probing();
+    expect_last_words(&c);
+    expect_ws_close(c.ws, 1000);
+    expect_gone(c.poll, c.sid.text);
+}
+
+static void a_session_closed_while_probing_outlives_the_probe(void **state)
+{
+    static const struct eio_server_options opts = {.upgrade_timeout_ms = 50};
+    struct closing c;
+
+    (void)state;
+    start(&opts);
+    c = close_while_probing();
+    expect_ws_close(c.ws, 1000); /* too late */
+    expect_last_words(&c);
+    fix.n_closed = 0;
+    c = close_while_probing();
+    peer_frame(c.ws, 8, "\x03\xe8", 2);
+    expect_ws_close(c.ws, 1000); /* given up by the client */
+    expect_last_words(&c);
+}
+
 /* Limits and ends */
 
 static void a_client_that_does_not_read_is_cut_at_its_limit(void **state)
@@ -1694,6 +1786,7 @@ int main(void)
         TEST(a_client_that_drops_its_post_is_gone_at_once),
         TEST(a_close_packet_lets_the_poll_go_with_a_noop),
         TEST(closing_sends_what_waits_and_a_close_packet),
+        TEST(a_client_that_is_closed_may_say_goodbye_first),
         TEST(a_handler_may_close_in_the_middle_of_a_batch),
         TEST(pipelined_requests_wait_behind_a_poll),
         TEST(pings_ride_on_the_poll_and_pongs_keep_alive),
@@ -1715,6 +1808,9 @@ int main(void)
         TEST(a_probe_that_does_not_read_is_closed),
         TEST(only_one_websocket_may_probe),
         TEST(the_end_of_a_session_ends_its_probe),
+        TEST(a_session_closed_while_probing_ends_by_the_upgrade),
+        TEST(a_session_closed_while_probing_ends_by_a_poll),
+        TEST(a_session_closed_while_probing_outlives_the_probe),
         TEST(a_client_that_does_not_read_is_cut_at_its_limit),
         TEST(a_slow_client_gets_the_newest_of_each_key),
         TEST(volatile_messages_need_a_client_that_waits),
