@@ -368,11 +368,12 @@ SIOC_API int sio_socket_emit_ack(struct sio_socket *s, struct sio_message *m,
                                  uint32_t timeout_ms, sio_ack_cb cb, void *user);
 
 /*
- * Leaves the namespace: packet 41 to the client, or with close the whole connection
- * ends.
+ * Leaves the namespace: packet 41 to the client, which then stays away until it is asked
+ * to come back.  close: all namespaces of the connection, each with its 41, and the
+ * connection ends when the client has got what was sent (on_disconnect: FORCED_SERVER).
  */
 SIOC_API void sio_socket_disconnect(struct sio_socket *s, bool close);
-/* Cuts the TCP connection without a word, so that the client reconnects. */
+/* Cuts the TCP connection without a word, so that the client reconnects by itself. */
 SIOC_API void sio_socket_abort(struct sio_socket *s);
 
 /*

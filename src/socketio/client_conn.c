@@ -275,13 +275,29 @@ int sio_conn_send_packet(struct sio_conn *c, enum sio_packet_type type,
     return rv;
 }
 
+/*
+ * Each namespace is left in so many words, as it is when a socket is disconnected: a
+ * client that only sees its transport close comes back.
+ */
+static void say_goodbye(struct sio_conn *c)
+{
+    const struct sio_socket *s;
+
+    list_for_each (s, struct sio_socket, link, &c->sockets)
+        if (s->state == SIO_SOCKET_JOINED)
+            sio_conn_send_packet(c, SIO_PACKET_DISCONNECT, sio_namespace_name(s->ns),
+                                 (struct sio_str){NULL, 0});
+}
+
 void sio_conn_close(struct sio_conn *c, bool cut)
 {
     if (c->closed)
         return;
     c->forced = true;
-    if (cut)
+    if (cut) {
         eio_session_abort(c->session, EIO_CLOSE_FORCED);
-    else
-        eio_session_close(c->session, EIO_CLOSE_FORCED);
+        return;
+    }
+    say_goodbye(c);
+    eio_session_close(c->session, EIO_CLOSE_FORCED);
 }

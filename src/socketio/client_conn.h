@@ -44,7 +44,7 @@ int sio_conn_send_packet(struct sio_conn *c, enum sio_packet_type type,
 /* Ends the session for a peer's violation, or for want of memory (SIO_ERR_NOMEM). */
 void sio_conn_fail(struct sio_conn *c, int error);
 
-/* The application ends the session: with a close packet, or without a word. */
+/* The application ends the session: namespace by namespace, or without a word. */
 void sio_conn_close(struct sio_conn *c, bool cut);
 
 #endif

@@ -7,7 +7,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { call, collect, kinds, next, refusal, upTo } from './clients.mjs';
-import { assert, joinWs, run, soon, startServer, test } from './lib.mjs';
+import {
+  assert, joinWs, request, run, SEPARATOR, soon, startServer, test,
+} from './lib.mjs';
 
 const { port } = await startServer('--connect-timeout', 2000, '--max-payload', 4000000,
   '--allow-eio3');
@@ -185,10 +187,47 @@ everyKind('each side learns why it ended', async (kind) => {
   assert.deepEqual(await reasons((s) => s.emit('kick')),
     ['io server disconnect', 'server namespace disconnect']);
   assert.deepEqual(await reasons((s) => s.emit('kick-close')),
-    ['transport close', 'forced server close']);
+    ['io server disconnect', 'forced server close']);
   assert.deepEqual(await reasons((s) => s.io.engine.close()), ['forced close', 'transport close']);
   watcher.disconnect();
 });
+
+/** Holds what the client sends over the WebSocket it upgrades to; gives how to let it go. */
+async function heldUpgrade(socket) {
+  const [transport] = await soon(once(socket.io.engine, 'upgrading'), 'the probe');
+  const send = transport.send;
+  const held = [];
+  const stopped = new Promise((resolve) => {
+    transport.send = (packets) => resolve(held.push(packets));
+  });
+  await soon(stopped, 'the end of polling');
+  return () => {
+    transport.send = send;
+    for (const packets of held) transport.send(packets);
+  };
+}
+
+for (const kind of ALL.filter((k) => k.transport === 'upgrade')) {
+  test(`${kind.name}: who is disconnected during the upgrade misses nothing`, async () => {
+    const socket = kind.dial(port);
+    const go = heldUpgrade(socket);
+    await soon(once(socket, 'connect'), 'connect');
+    const letGo = await go; // polls no more, and has not said so
+    const { id } = socket.io.engine;
+    const packets = ['42["message","last"]', '42["kick-close"]'];
+    const res = await request(
+      port, 'POST', `/socket.io/?EIO=${kind.old ? 3 : 4}&transport=polling&sid=${id}`,
+      { headers: { 'Content-Type': 'text/plain;charset=UTF-8' },
+        body: kind.old ? packets.map((p) => `${p.length}:${p}`).join('')
+          : packets.join(SEPARATOR) });
+    assert.equal(res.body, 'ok');
+    const last = next(socket, 'message-back');
+    const ended = next(socket, 'disconnect');
+    letGo();
+    assert.deepEqual(await last, ['last']);
+    assert.equal((await ended)[0], 'io server disconnect');
+  });
+}
 
 everyKind('stays through many heartbeats', async (kind) => {
   const socket = await kind.join(quick.port);

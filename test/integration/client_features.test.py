@@ -92,12 +92,14 @@ def _():
 @case("a server that does not recover, or has forgotten: a new socket")
 def _():
     for server in (node(), python(), ours()):
-        with server as s, Client(url(s), delay=10, delay_max=20) as client:
+        with server as s, Proxy(("127.0.0.1", s.port)) as proxy, \
+                Client(url(s), proxy=f"127.0.0.1:{proxy.port}", delay=10,
+                       delay_max=20) as client:
             first = client.next("connect")
             expect_echo(client, "x")
-            client.say('emit / ["drop"]' if "conformance" not in s.argv[0] else
-                       'emit / ["kick-close"]')
+            proxy.cut()
             client.next("disconnect")
+            proxy.gate.set()
             again = client.next("connect", "down")
             if again[0] == "down":
                 again = client.next("connect")

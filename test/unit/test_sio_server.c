@@ -325,7 +325,7 @@ static void tells_why_a_socket_ended(void **state)
     s = join(&w, &socket);
     sio_socket_disconnect(socket, true);
     expect_log(&w, "disconnect(forced server close)");
-    assert_string_equal(fake_sent(s), "");
+    assert_string_equal(fake_sent(s), "1");
     assert_int_equal(fake_closed(s), EIO_CLOSE_FORCED);
     assert_false(fake_was_cut(s));
 
