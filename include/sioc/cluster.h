@@ -60,6 +60,12 @@ struct sio_cluster_options {
      * Flask-SocketIO's).  Messages in pickle are not read.  NULL: none.
      */
     const char *python_channel;
+    /*
+     * Answers go only to the server that asked, as with node's option
+     * publishOnSpecificResponseChannel; else to all, who pass over what they did not ask.
+     * Of SIO_CLUSTER_PUBSUB; for clusters whose servers all hear that (since version 7.1).
+     */
+    bool direct_answers;
 };
 
 /*

@@ -427,7 +427,7 @@ SIOC_API size_t sio_namespace_room_size(struct sio_namespace *ns, struct sio_str
  */
 struct sio_answers;
 SIOC_API size_t sio_answers_n(const struct sio_answers *a);
-/* Whose: a socket's id; of sio_namespace_side_emit, a server's name. */
+/* Whose: a socket's id; "" where another server does not say whose it is. */
 SIOC_API struct sio_str sio_answers_id(const struct sio_answers *a, size_t i);
 /* SIO_OK; SIO_ERR_TIMEOUT; SIO_ERR_CLOSED: left; else why it could not be asked. */
 SIOC_API int sio_answers_status(const struct sio_answers *a, size_t i);
@@ -436,15 +436,17 @@ SIOC_API struct sio_event *sio_answers_event(const struct sio_answers *a, size_t
 /*
  * Exactly once.  status SIO_OK: all have answered; SIO_ERR_TIMEOUT: some had not when
  * the time was over; SIO_ERR_CLOSED: all answered but those that left meanwhile; else
- * the error of somebody who could not be asked.  answers holds what there is.
+ * the error of somebody who could not be asked, or SIO_ERR_CLOSED, SIO_ERR_FULL where
+ * the other servers could not.  answers holds what there is.
  */
 typedef void (*sio_answers_cb)(int status, const struct sio_answers *answers,
                                void *user);
 /*
  * Asks everybody whom sio_namespace_emit would reach, with one encoding, and collects
- * the answers.  timeout_ms 0: until all have answered or left.  Unless this returns an
- * error (SIO_ERR_NOMEM, what went wrong when m was built), cb is called exactly once;
- * where nobody is asked, before this returns.
+ * the answers.  timeout_ms 0: until all have answered or left, on other servers as long
+ * as the adapter waits.  Unless this returns an error (SIO_ERR_NOMEM, what went wrong
+ * when m was built), cb is called exactly once; where nobody is asked, before this
+ * returns.
  */
 SIOC_API int sio_namespace_emit_ack(struct sio_namespace *ns,
                                     const struct sio_target *target,
@@ -471,7 +473,8 @@ struct sio_fetched {
 };
 /*
  * Exactly once; all is borrowed.  status SIO_OK; SIO_ERR_TIMEOUT: a server has not
- * answered; SIO_ERR_NOMEM: some are missing.
+ * answered; SIO_ERR_CLOSED, SIO_ERR_FULL: the others could not be asked; SIO_ERR_NOMEM:
+ * some are missing.
  */
 typedef void (*sio_fetch_cb)(int status, const struct sio_fetched *list, size_t n,
                              void *user);
@@ -500,7 +503,7 @@ SIOC_API int sio_namespace_disconnect_all(struct sio_namespace *ns,
 /*
  * Sends an event to the other servers, not to their clients.  cb (NULL: no answers are
  * wanted) gets one answer of each, as in sio_namespace_emit_ack; alone, none, before
- * this returns.  timeout_ms 0: 5000.
+ * this returns.  timeout_ms 0: as long as the adapter waits.
  */
 SIOC_API int sio_namespace_side_emit(struct sio_namespace *ns, struct sio_message *m,
                                      uint32_t timeout_ms, sio_answers_cb cb,

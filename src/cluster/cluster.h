@@ -1,17 +1,129 @@
 /*
  * cluster/cluster.h - the inside of sio_cluster: what its adapters share
  *
- * A namespace's adapter is one of two kinds: pubsub.c or sharded.c.  Both stand on the bus,
- * number their questions, and collect answers in the same way (questions.h).
+ * A cluster serves one server, with an adapter for each of its namespaces, of one of two
+ * kinds: pubsub.c or sharded.c.  Both
+ *
+ *     begin with a cluster_adapter, whose functions towards the namespace are those of
+ *     rooms.h but for broadcast and remote_*;
+ *     listen and publish on the cluster's bus (bus.h);
+ *     keep what they ask the other servers among the questions (questions.h);
+ *     do what the others want done here with local.h, whose answers come back through
+ *     cluster_answer_ops, in words of their own.
  */
 #ifndef CLUSTER_CLUSTER_H
 #define CLUSTER_CLUSTER_H
 
 #include <sioc/cluster.h>
 
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/random.h"
 #include "cluster/bus.h"
+#include "socketio/rooms.h"
+
+struct cluster_adapter;
+struct cluster_python;
+
+struct sio_cluster {
+    struct net_loop *loop;
+    struct cluster_bus *bus;
+    struct cluster_bus_watcher watcher;
+    enum sio_cluster_mode mode;
+    char *key;
+    char uid[RANDOM_ID_LEN + 1];
+    uint32_t request_timeout_ms;
+    bool direct_answers;
+    struct map adapters;  /* struct cluster_adapter.node, by name of the namespace */
+    struct map questions; /* struct cluster_question.node, by id */
+    struct list open;     /* the same ones, struct cluster_question.in_cluster */
+    uint32_t n_foreign;   /* questions of others that are not yet answered: local.h */
+    struct sio_cluster_stats stats;
+    struct log_limit complaints;
+    struct cluster_python *python; /* NULL: no channel was named */
+};
 
 /* The bus, for other channels of the same Redis; borrowed. */
 struct cluster_bus *sio_cluster_bus(struct sio_cluster *c);
+
+/* A server that asks; borrowed, uid may be empty. */
+struct cluster_origin {
+    struct sio_str uid;
+    struct sio_str request_id;
+};
+
+/* What local.h answers with.  e is borrowed. */
+struct cluster_answer_ops {
+    /* First, to a question to clients: n of this server's are asked. */
+    void (*count)(struct cluster_adapter *a, const struct cluster_origin *to,
+                  uint32_t n);
+    /* Then each answer of one of them. */
+    void (*ack)(struct cluster_adapter *a, const struct cluster_origin *to,
+                struct sio_event *e);
+    /* To a side emit.  SIO_OK, or why it cannot be said. */
+    int (*side)(struct cluster_adapter *a, const struct cluster_origin *to,
+                struct sio_event *e);
+};
+
+struct cluster_adapter {
+    struct sio_rooms rooms; /* first */
+    struct sio_cluster *cluster;
+    const struct cluster_answer_ops *answers;
+    struct map_node node;  /* in the cluster */
+    struct list questions; /* struct cluster_question.in_adapter */
+    struct list sides;     /* side emits of others that wait for an answer: local.c */
+};
+
+static inline struct cluster_adapter *cluster_adapter_of(struct sio_adapter *a)
+{
+    return container_of(container_of(a, struct sio_rooms, base), struct cluster_adapter,
+                        rooms);
+}
+
+/* SIO_OK; SIO_ERR_EXISTS: the cluster has one for that name already; SIO_ERR_NOMEM. */
+int cluster_adapter_init(struct cluster_adapter *a, struct sio_cluster *c,
+                         const struct sio_adapter_ops *ops,
+                         const struct cluster_answer_ops *answers,
+                         struct sio_namespace *ns);
+/* Ends what it still owes, its questions among that. */
+void cluster_adapter_fini(struct cluster_adapter *a);
+
+/* The kinds.  NULL: out of memory, or the namespace has one already. */
+struct sio_adapter *cluster_pubsub_new(struct sio_cluster *c, struct sio_namespace *ns);
+struct sio_adapter *cluster_sharded_new(struct sio_cluster *c,
+                                        struct sio_namespace *ns);
+
+/* This server's namespace of that name, or NULL. */
+struct sio_namespace *cluster_namespace(const struct sio_cluster *c,
+                                        struct sio_str name);
+
+/*
+ * Publishes what w holds, which is empty then.  Counts: sent or dropped.  As
+ * cluster_bus_publish, and w's own error.
+ */
+int cluster_publish(struct sio_cluster *c, enum cluster_topic_kind kind,
+                    struct sio_str channel, struct wbuf *w);
+
+/* A name of a channel: its parts joined, in w. */
+void cluster_channel(struct wbuf *w, const struct sio_cluster *c, const char *suffix,
+                     struct sio_str nsp);
+
+/*
+ * The most bytes that a message from another server may have: whatever a client may send
+ * to that one has room.
+ */
+size_t cluster_max_message(const struct cluster_adapter *a);
+
+/*
+ * Something has come that is none of our messages: counts it, and tells the log, some
+ * times a minute.
+ */
+void cluster_reject(struct sio_cluster *c, struct sio_str channel, int why);
+
+/*
+ * python.c: what python-socketio's manager publishes on a channel.  NULL: out of memory.
+ */
+struct cluster_python *cluster_python_new(struct sio_cluster *c, const char *channel);
+void cluster_python_free(struct cluster_python *p); /* NULL is allowed */
 
 #endif

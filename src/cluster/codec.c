@@ -3,6 +3,7 @@
 #include "cluster/codec.h"
 
 #include "base/json.h"
+#include "base/str.h"
 #include "cluster/fields.h"
 
 /*
@@ -79,6 +80,16 @@ int sio_cluster_read_broadcast(struct sio_slice in, struct sio_cluster_msg *out)
         return SIO_ERR_PARSE;
     rv = sio_cluster_text_room(out, wbuf_str(&out->json));
     return rv < 0 ? rv : sio_cluster_take_opts(out, wbuf_str(&out->json));
+}
+
+bool sio_cluster_is_from(struct sio_slice broadcast, struct sio_str uid)
+{
+    struct sio_msgpack_reader r = sio_msgpack_reader(broadcast);
+    struct sio_msgpack_token t;
+
+    return sio_msgpack_next(&r, &t) == SIO_OK && t.kind == SIO_MSGPACK_ARRAY &&
+           sio_msgpack_next(&r, &t) == SIO_OK && t.kind == SIO_MSGPACK_STRING &&
+           str_eq((struct sio_str){(const char *)t.bytes.ptr, t.bytes.len}, uid);
 }
 
 static int read_json(struct sio_str json, struct sio_cluster_msg *out)

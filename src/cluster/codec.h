@@ -80,10 +80,13 @@ int sio_cluster_read_request(struct sio_slice in, struct sio_cluster_msg *out);
 int sio_cluster_read_response(struct sio_slice in, struct sio_cluster_msg *out);
 void sio_cluster_msg_fini(struct sio_cluster_msg *msg);
 
+/* Whether a broadcast is of uid, without reading more of it. */
+bool sio_cluster_is_from(struct sio_slice broadcast, struct sio_str uid);
+
 /*
  * Shows the event of a broadcast: fn is called once, unless this returns an error:
  * SIO_ERR_PARSE, SIO_ERR_PROTOCOL (another namespace, a reserved name, no event),
- * SIO_ERR_TOO_BIG, SIO_ERR_NOMEM.
+ * SIO_ERR_TOO_BIG, SIO_ERR_NOMEM.  A packet that names no namespace is of "/".
  */
 int sio_cluster_show_packet(struct sio_slice packet, struct sio_str nsp,
                             void (*fn)(struct sio_event *e, void *user), void *user);
@@ -96,6 +99,9 @@ int sio_cluster_show_ack(struct sio_slice packet,
                          void (*fn)(struct sio_event *e, void *user), void *user);
 int sio_cluster_show_answer(struct sio_str json,
                             void (*fn)(struct sio_event *e, void *user), void *user);
+/* The data of a side emit, an event. */
+int sio_cluster_show_event(struct sio_str json,
+                           void (*fn)(struct sio_event *e, void *user), void *user);
 
 /*
  * Walks the sockets in the response to a FETCH; fn returning less than 0 ends it.

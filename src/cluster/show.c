@@ -28,7 +28,10 @@ struct shown {
 static int show(const struct sio_parser *parser, bool text, struct sio_slice bytes,
                 const struct shown *s)
 {
-    const struct sio_codec codec = {parser, MAX_ATTACHMENTS, UINT32_MAX};
+    const struct sio_codec codec = {.parser = parser,
+                                    .max_attachments = MAX_ATTACHMENTS,
+                                    .max_bytes = UINT32_MAX,
+                                    .nsp_optional = true};
     struct sio_assembly *pending = NULL;
     struct sio_incoming in = {0};
     struct sio_event e;
@@ -93,23 +96,40 @@ int sio_cluster_show_ack(struct sio_slice packet,
     return rv;
 }
 
-int sio_cluster_show_answer(struct sio_str json,
-                            void (*fn)(struct sio_event *e, void *user), void *user)
+/* A packet of the default encoding: what is in front of json, json, what is behind it. */
+static int show_json(const char *head, struct sio_str json, const char *tail,
+                     const struct shown *s)
 {
-    struct shown s = {is_ack, {NULL, 0}, fn, user};
     struct wbuf w;
     int rv;
 
     wbuf_init(&w, UINT32_MAX);
-    wbuf_add_cstr(&w, "30[");
+    wbuf_add_cstr(&w, head);
     wbuf_add_str(&w, json);
-    wbuf_add_byte(&w, ']');
+    wbuf_add_cstr(&w, tail);
     rv = w.error;
     if (rv == SIO_OK)
         rv = show(&sio_parser_json, true, (struct sio_slice){w.buf, w.buf->data, w.len},
-                  &s);
+                  s);
     wbuf_fini(&w);
     return rv;
+}
+
+int sio_cluster_show_answer(struct sio_str json,
+                            void (*fn)(struct sio_event *e, void *user), void *user)
+{
+    struct shown s = {is_ack, {NULL, 0}, fn, user};
+
+    return show_json("30[", json, "]", &s);
+}
+
+int sio_cluster_show_event(struct sio_str json,
+                           void (*fn)(struct sio_event *e, void *user), void *user)
+{
+    struct shown s = {is_event_here, SIO_STR_INIT("/"), fn, user};
+
+    return json_type(json) == JSON_ARRAY ? show_json("2", json, "", &s)
+                                         : SIO_ERR_PROTOCOL;
 }
 
 /*

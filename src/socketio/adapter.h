@@ -74,15 +74,17 @@ struct sio_adapter_ops {
      * each server).  Into that it adds what comes, and ends each part exactly once,
      * also when a server goes or never answers, before or after this returns.  The
      * collection tells its result when all parts have ended or its time is over; what
-     * is added later is dropped, and the parts are still to be ended.
+     * is added later is dropped, and the parts are still to be ended.  timeout_ms is the
+     * collection's time; 0: the adapter has one of its own.
      */
     int (*remote_ask)(struct sio_adapter *a, const struct sio_target *target,
-                      struct sio_message *m, struct sio_answers *answers);
+                      struct sio_message *m, uint32_t timeout_ms,
+                      struct sio_answers *answers);
     int (*remote_fetch)(struct sio_adapter *a, const struct sio_target *target,
                         struct sio_fetch *fetch);
     /* answers NULL: none are wanted. */
     int (*remote_side_emit)(struct sio_adapter *a, struct sio_message *m,
-                            struct sio_answers *answers);
+                            uint32_t timeout_ms, struct sio_answers *answers);
 };
 
 struct sio_adapter {
@@ -105,6 +107,21 @@ void sio_answers_end(struct sio_answers *answers, int status);
 void sio_fetch_begin(struct sio_fetch *fetch);
 int sio_fetch_add(struct sio_fetch *fetch, const struct sio_fetched *socket);
 void sio_fetch_end(struct sio_fetch *fetch, int status);
+
+/*
+ * For what another server asks: as sio_namespace_emit_ack, but tells of each answer as it
+ * comes, and keeps none.
+ */
+struct sio_ask_ops {
+    /* First: n sockets are asked.  Those that go will not answer. */
+    void (*on_asked)(size_t n, void *user);
+    void (*on_answer)(struct sio_event *e, void *user);
+    /* Last. */
+    void (*on_end)(void *user);
+};
+int sio_namespace_ask(struct sio_namespace *ns, const struct sio_target *target,
+                      struct sio_message *m, uint32_t timeout_ms,
+                      const struct sio_ask_ops *ops, void *user);
 
 /* An event of another server has come; e may want an answer.  Calls the handler. */
 void sio_namespace_side_receive(struct sio_namespace *ns, struct sio_event *e);

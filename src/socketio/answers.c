@@ -14,8 +14,6 @@
 #include "socketio/server.h"
 #include "socketio/socket.h"
 
-#define DEFAULT_SIDE_TIMEOUT_MS 5000
-
 /* Where nothing has come yet. */
 #define PENDING 1
 
@@ -35,7 +33,8 @@ struct sio_answers {
     struct sio_request request;
     sio_answers_cb cb;
     void *user;
-    struct answer *items; /* of the sockets here, n_asked, then of others */
+    const struct sio_ask_ops *ops; /* NULL: answers are kept, for cb */
+    struct answer *items;          /* of the sockets here, n_asked, then of others */
     size_t n;
     size_t cap;
     struct asked *asked; /* in one block with the ids */
@@ -189,7 +188,9 @@ static void on_answer(int status, struct sio_event *e, void *user)
     struct answer *answer = &a->items[asked - a->asked];
 
     answer->status = status;
-    if (e) {
+    if (e && a->ops) {
+        a->ops->on_answer(e, a->user);
+    } else if (e) {
         answer->event = sio_event_keep(e);
         if (!answer->event)
             answer->status = SIO_ERR_NOMEM;
@@ -312,7 +313,8 @@ static int ask_all(struct sio_answers *a, const struct sio_socket_list *list,
 }
 
 static int ask_others(struct sio_answers *a, struct sio_namespace *ns,
-                      const struct sio_target *target, struct sio_message *m)
+                      const struct sio_target *target, struct sio_message *m,
+                      uint32_t timeout_ms)
 {
     struct sio_namespace *at;
     int rv = SIO_OK;
@@ -322,7 +324,29 @@ static int ask_others(struct sio_answers *a, struct sio_namespace *ns,
     for (at = sio_namespace_next(ns, NULL); at && rv == SIO_OK;
          at = sio_namespace_next(ns, at))
         if (at->adapter->ops->remote_ask)
-            rv = at->adapter->ops->remote_ask(at->adapter, target, m, a);
+            rv = at->adapter->ops->remote_ask(at->adapter, target, m, timeout_ms, a);
+    return rv;
+}
+
+/* Asks those of this server.  With an error a is gone. */
+static int ask_here(struct sio_answers *a, struct sio_namespace *ns,
+                    const struct sio_target *target, struct sio_message *m,
+                    uint32_t timeout_ms, int *status)
+{
+    struct sio_socket_list list = {0};
+    int rv = sio_namespace_list(ns, target, &list);
+
+    if (rv == SIO_OK)
+        rv = make_room(a, &list);
+    if (rv == SIO_OK)
+        rv = sio_request_start(&a->request, timeout_ms);
+    if (rv == SIO_OK)
+        rv = ask_all(a, &list, m);
+    mem_free(list.items);
+    *status = rv;
+    if (rv == SIO_OK || a->request.n_parts > 1)
+        return SIO_OK;
+    sio_request_drop(&a->request);
     return rv;
 }
 
@@ -331,26 +355,43 @@ int sio_namespace_emit_ack(struct sio_namespace *ns, const struct sio_target *ta
                            sio_answers_cb cb, void *user)
 {
     struct sio_answers *a = answers_new(ns, cb, user);
-    struct sio_socket_list list = {0};
-    int rv;
+    int rv, status;
 
     if (!a)
         return SIO_ERR_NOMEM;
-    rv = sio_namespace_list(ns, target, &list);
-    if (rv == SIO_OK)
-        rv = make_room(a, &list);
-    if (rv == SIO_OK)
-        rv = sio_request_start(&a->request, timeout_ms);
-    if (rv == SIO_OK)
-        rv = ask_all(a, &list, m);
-    mem_free(list.items);
-    if (rv < 0 && a->request.n_parts == 1) {
-        sio_request_drop(&a->request);
+    rv = ask_here(a, ns, target, m, timeout_ms, &status);
+    if (rv < 0)
         return rv;
-    }
-    if (rv == SIO_OK)
-        rv = ask_others(a, ns, target, m);
-    sio_request_end(&a->request, rv);
+    if (status == SIO_OK)
+        status = ask_others(a, ns, target, m, timeout_ms);
+    sio_request_end(&a->request, status);
+    return SIO_OK;
+}
+
+static void on_asked_all(int status, const struct sio_answers *a, void *user)
+{
+    (void)status;
+    a->ops->on_end(user);
+}
+
+int sio_namespace_ask(struct sio_namespace *ns, const struct sio_target *target,
+                      struct sio_message *m, uint32_t timeout_ms,
+                      const struct sio_ask_ops *ops, void *user)
+{
+    struct sio_answers *a = answers_new(ns, on_asked_all, user);
+    size_t n = 0;
+    int rv, status;
+
+    if (!a)
+        return SIO_ERR_NOMEM;
+    a->ops = ops;
+    rv = ask_here(a, ns, target, m, timeout_ms, &status);
+    if (rv < 0)
+        return rv;
+    for (size_t i = 0; i < a->n_asked; i++)
+        n += a->items[i].status == PENDING;
+    ops->on_asked(n, user);
+    sio_request_end(&a->request, status);
     return SIO_OK;
 }
 
@@ -367,19 +408,19 @@ int sio_namespace_side_emit(struct sio_namespace *ns, struct sio_message *m,
     if (!adapter)
         return SIO_ERR_INVAL;
     if (!cb)
-        return alone ? SIO_OK : adapter->ops->remote_side_emit(adapter, m, NULL);
+        return alone ? SIO_OK : adapter->ops->remote_side_emit(adapter, m, 0, NULL);
     a = answers_new(ns, cb, user);
     if (!a)
         return SIO_ERR_NOMEM;
-    rv = sio_request_start(&a->request,
-                           timeout_ms ? timeout_ms : DEFAULT_SIDE_TIMEOUT_MS);
+    rv = sio_request_start(&a->request, timeout_ms);
     if (rv == SIO_OK && !alone)
-        rv = adapter->ops->remote_side_emit(adapter, m, a);
-    if (rv < 0)
+        rv = adapter->ops->remote_side_emit(adapter, m, timeout_ms, a);
+    if (rv < 0 && rv != SIO_ERR_CLOSED && rv != SIO_ERR_FULL) {
         sio_request_drop(&a->request);
-    else
-        sio_request_end(&a->request, SIO_OK);
-    return rv;
+        return rv;
+    }
+    sio_request_end(&a->request, rv); /* nobody can be reached now: that is a result */
+    return SIO_OK;
 }
 
 void sio_namespace_on_side_emit(struct sio_namespace *ns, sio_side_cb cb, void *user)

@@ -11,8 +11,6 @@
 #include "socketio/server.h"
 #include "socketio/socket.h"
 
-#define TIMEOUT_MS 5000
-
 struct sio_fetch {
     struct sio_request request;
     sio_fetch_cb cb;
@@ -219,9 +217,7 @@ int sio_namespace_fetch(struct sio_namespace *ns, const struct sio_target *targe
     f->cb = cb;
     f->user = user;
     sio_request_init(&f->request, ns, &request_ops);
-    rv = list_local(f, target);
-    if (rv == SIO_OK)
-        rv = sio_request_start(&f->request, TIMEOUT_MS);
+    rv = list_local(f, target); /* the adapter has a time for the others */
     if (rv < 0) {
         sio_request_drop(&f->request);
         return rv;

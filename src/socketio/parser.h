@@ -20,6 +20,7 @@ struct sio_codec {
     const struct sio_parser *parser;
     uint32_t max_attachments; /* of a packet */
     size_t max_bytes; /* of a packet and those of its attachments that are there */
+    bool nsp_optional; /* a packet that names no namespace is of "/", in any encoding */
 };
 
 /* A packet that has come, with its attachments. */

@@ -72,6 +72,8 @@ static int read_field(struct sio_msgpack_reader *r, const struct sio_msgpack_tok
         return f->has_type ? SIO_OK : SIO_ERR_PARSE;
     }
     if (nsp) {
+        if (is_absent(&t))
+            return SIO_OK;
         f->nsp = t.bytes;
         return t.kind == SIO_MSGPACK_STRING ? SIO_OK : SIO_ERR_PARSE;
     }
@@ -79,7 +81,7 @@ static int read_field(struct sio_msgpack_reader *r, const struct sio_msgpack_tok
     return f->has_id || is_absent(&t) ? SIO_OK : SIO_ERR_PARSE;
 }
 
-static int read_fields(struct sio_slice msg, struct fields *f)
+static int read_fields(struct sio_slice msg, bool nsp_optional, struct fields *f)
 {
     struct sio_msgpack_reader r = sio_msgpack_reader(msg);
     struct sio_msgpack_token map, key;
@@ -100,6 +102,8 @@ static int read_fields(struct sio_slice msg, struct fields *f)
     }
     if (!sio_msgpack_at_end(&r) || !f->has_type || f->type > SIO_PACKET_CONNECT_ERROR)
         return SIO_ERR_PARSE;
+    if (!f->nsp.ptr && nsp_optional)
+        f->nsp = (struct sio_slice){NULL, (const uint8_t *)"/", 1};
     if (!f->nsp.ptr ||
         !sio_nsp_valid((struct sio_str){(const char *)f->nsp.ptr, f->nsp.len}) ||
         !utf8_check(f->nsp.ptr, f->nsp.len))
@@ -201,7 +205,7 @@ static int decode(const struct sio_codec *c, struct sio_slice msg,
     struct fields f = {0};
     struct wbuf w;
     size_t room;
-    int rv = read_fields(msg, &f);
+    int rv = read_fields(msg, c->nsp_optional, &f);
 
     if (rv < 0)
         return rv;

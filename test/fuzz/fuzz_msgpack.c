@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MAX_ATTACHMENTS = 10 };
 
-static const struct sio_codec codec = {&sio_parser_msgpack, MAX_ATTACHMENTS, 1 << 20};
+static const struct sio_codec codec = {&sio_parser_msgpack, MAX_ATTACHMENTS, 1 << 20,
+                                       false};
 
 static struct eio_msg *encode(const struct sio_incoming *in)
 {

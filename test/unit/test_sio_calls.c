@@ -132,13 +132,15 @@ static void on_asked(int status, const struct sio_answers *answers, void *user)
 }
 
 static int pair_ask(struct sio_adapter *a, const struct sio_target *target,
-                    struct sio_message *m, struct sio_answers *answers)
+                    struct sio_message *m, uint32_t timeout_ms,
+                    struct sio_answers *answers)
 {
     struct pair *p = pair_of(a);
     struct sio_target local = here(target);
     struct asking *q;
     int rv;
 
+    (void)timeout_ms;
     if (p->all->deaf) {
         sio_answers_begin(answers);
         p->unanswered = answers;
@@ -228,7 +230,7 @@ static void on_side_event(struct sio_event *e, void *user)
 }
 
 static int pair_side_emit(struct sio_adapter *a, struct sio_message *m,
-                          struct sio_answers *answers)
+                          uint32_t timeout_ms, struct sio_answers *answers)
 {
     struct pair *p = pair_of(a);
     struct side side = {.to = p->other, .answers = answers};
@@ -236,6 +238,7 @@ static int pair_side_emit(struct sio_adapter *a, struct sio_message *m,
     int rv = sio_message_encode(m, &sio_parser_json, SIO_PACKET_EVENT, SIO_STR("/"),
                                 answers != NULL, 1, &msg);
 
+    (void)timeout_ms;
     if (rv < 0)
         return rv;
     sio_replier_init(&side.replier, &side_ops);

@@ -15,7 +15,7 @@
 #include "socketio/message.h"
 #include "socketio/msgpack.h"
 
-static const struct sio_codec codec = {&sio_parser_msgpack, 3, 10000};
+static const struct sio_codec codec = {&sio_parser_msgpack, 3, 10000, false};
 
 /* Keys: type, nsp, data, id. */
 #define TYPE "a474797065"
