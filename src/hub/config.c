@@ -73,6 +73,7 @@ static const struct setting settings[] = {
     NUMBER("compression", NULL, NULL, KIND_SWITCH, compression, 0, 0),
     NUMBER("websocket_compression", NULL, NULL, KIND_SWITCH, websocket_compression, 0,
            0),
+    NUMBER("metrics", NULL, NULL, KIND_SWITCH, metrics, 0, 0),
     TEXT("session_cookie", NULL, NULL, session_cookie),
     TEXT("origins", NULL, NULL, origins),
     NUMBER("refuse_origins", NULL, NULL, KIND_SWITCH, refuse_origins, 0, 0),

@@ -54,6 +54,7 @@ struct hub_config {
     bool admin_events;          /* and sees sockets and events one by one */
     bool compression;           /* of JSON and pages, and of replies to polls */
     bool websocket_compression; /* permessage-deflate, to who offers it */
+    bool metrics;               /* GET /metrics, for Prometheus */
     char *session_cookie;       /* its name, or NULL: none */
     char *origins;              /* separated by blanks; NULL: any */
     bool refuse_origins;        /* others are not only kept from reading */

@@ -102,6 +102,9 @@ void hub_snapshot_agent_left(struct hub *hub);
 /* /api/ip, and what is configured (info.c). */
 int hub_info_route(struct hub *hub);
 
+/* /metrics, where it is wanted (metrics.c). */
+int hub_metrics_route(struct hub *hub);
+
 /* Routes below /api (api.c) and of the built-in page (page.c). */
 int hub_api_init(struct hub *hub);
 int hub_page_init(struct hub *hub);

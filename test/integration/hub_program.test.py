@@ -11,6 +11,8 @@ import subprocess
 import sys
 import warnings
 
+from prometheus_client.parser import text_string_to_metric_families
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from nuchub import (Closed, Connection, Polling, Program, SocketIO, case, check, equal,  # noqa: E402
                     free_port, get_json, http, hub, jpeg_text, make_ca, make_certificate,
@@ -42,6 +44,45 @@ nuc = nuc_sede2
 
 def cameras(port):
     return {c["ip"]: c for c in get_json(port, "/api/camaras/detectar")["camaras"]}
+
+
+def metrics(port):
+    """{(name, labels...): value}, as Prometheus would read it."""
+    r = http(port, "GET", "/metrics")
+    equal(r.status, 200)
+    check(r.get("Content-Type").startswith("text/plain; version=0.0.4"), r.get("Content-Type"))
+    found = {}
+    for family in text_string_to_metric_families(r.body.decode()):
+        check(family.documentation, f"{family.name} has no word of help")
+        for sample in family.samples:
+            key = (sample.name, *sample.labels.values())
+            check(key not in found, f"{key} is there twice")
+            found[key] = sample.value
+    return found
+
+
+@case("counters for Prometheus, where they are wanted")
+def _():
+    with hub() as h:
+        equal(http(h.port, "GET", "/metrics").status, 404)
+    with hub("--config", config_file("metrics = yes\n")) as h:
+        before = metrics(h.port)
+        equal(before["nuchub_nucs",], 0)
+        equal(before["nuchub_cameras",], 0)
+        http(h.port, "GET", "/socket.io/?EIO=4&transport=polling&sid=nobody")
+        with SocketIO(h.port, {"nuc_id": "nuc_x"}) as a:
+            a.emit("snapshot", snapshot("192.0.2.65", nuc_id="nuc_x"))
+            a.emit("snapshot", snapshot('\\pa"tio', nuc_id="nuc_x"))
+            wait_for(lambda: metrics(h.port)["nuchub_cameras",] == 2, "both cameras count")
+            after = metrics(h.port)
+        equal(after["nuchub_nucs",], 1)
+        equal(after["nuchub_sessions", "websocket"], 1)
+        equal(after["nuchub_refused_total", "unknown_sid"], 1)
+        check(after["nuchub_messages_total", "in"] > before["nuchub_messages_total", "in"])
+        check(after["nuchub_http_requests_total",] > before["nuchub_http_requests_total",])
+        check(("nuchub_camera_silent_seconds", "192.0.2.65") in after)
+        check(("nuchub_camera_silent_seconds", '\\pa"tio') in after, "a name is escaped")
+        check(("nuchub_redis_up",) not in after, "there is no Redis")
 
 
 @case("a configuration file names cameras and their NUCs")

@@ -1,0 +1,140 @@
+/*
+ * metrics.c - GET /metrics: counters for Prometheus (text format 0.0.4)
+ */
+#include <config.h>
+
+#include <inttypes.h>
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "hub/hub_impl.h"
+
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+static void head(struct wbuf *w, const char *name, const char *type, const char *help)
+{
+    wbuf_addf(w, "# HELP nuchub_%s %s\n# TYPE nuchub_%s %s\n", name, help, name, type);
+}
+
+static void gauge(struct wbuf *w, const char *name, const char *help, uint64_t value)
+{
+    head(w, name, "gauge", help);
+    wbuf_addf(w, "nuchub_%s %" PRIu64 "\n", name, value);
+}
+
+static void counter(struct wbuf *w, const char *name, const char *help, uint64_t value)
+{
+    head(w, name, "counter", help);
+    wbuf_addf(w, "nuchub_%s %" PRIu64 "\n", name, value);
+}
+
+static void write_sessions(struct wbuf *w, const struct eio_server_stats *s)
+{
+    static const char *const codes[EIO_N_REFUSALS] = {
+        "unknown_transport", "unknown_sid", "bad_method",
+        "bad_request",       "forbidden",   "unsupported_version",
+    };
+
+    head(w, "sessions", "gauge", "Sessions that are open, by transport.");
+    wbuf_addf(w, "nuchub_sessions{transport=\"websocket\"} %zu\n", s->n_websocket);
+    wbuf_addf(w, "nuchub_sessions{transport=\"polling\"} %zu\n",
+              s->n_sessions - s->n_websocket);
+    counter(w, "sessions_opened_total", "Sessions since the start.", s->n_opened);
+    counter(w, "upgrades_total", "Sessions that went from polling to WebSocket.",
+            s->n_upgraded);
+    head(w, "messages_total", "counter", "Engine.IO messages, by direction.");
+    wbuf_addf(w, "nuchub_messages_total{direction=\"in\"} %" PRIu64 "\n",
+              s->messages_in);
+    wbuf_addf(w, "nuchub_messages_total{direction=\"out\"} %" PRIu64 "\n",
+              s->messages_out);
+    head(w, "message_bytes_total", "counter", "Bytes of these messages.");
+    wbuf_addf(w, "nuchub_message_bytes_total{direction=\"in\"} %" PRIu64 "\n",
+              s->bytes_in);
+    wbuf_addf(w, "nuchub_message_bytes_total{direction=\"out\"} %" PRIu64 "\n",
+              s->bytes_out);
+    counter(w, "messages_replaced_total",
+            "Messages that a newer one took the place of, or that had no room.",
+            s->n_dropped);
+    head(w, "refused_total", "counter", "Engine.IO requests that were refused.");
+    for (size_t i = 0; i < EIO_N_REFUSALS; i++)
+        wbuf_addf(w, "nuchub_refused_total{reason=\"%s\"} %" PRIu64 "\n", codes[i],
+                  s->n_refused[i]);
+}
+
+static void write_http(struct wbuf *w, const struct http_server_stats *s)
+{
+    counter(w, "http_requests_total", "HTTP requests, polls among them.",
+            s->n_requests);
+    counter(w, "connections_accepted_total", "Connections since the start.",
+            s->n_accepted);
+    gauge(w, "connections", "Connections that are open.", s->n_conns);
+}
+
+/* How long each camera has been silent: what an alarm is set on. */
+static void write_cameras(struct wbuf *w, const struct hub *hub)
+{
+    const struct hub_registry *r = &hub->registry;
+    uint64_t now_ms = net_loop_now_ms(hub->loop);
+    const struct hub_camera *c;
+
+    gauge(w, "nucs", "NUCs that are connected.", hub_registry_n_nucs(r));
+    gauge(w, "cameras", "Cameras that are known.", r->cameras_by_ip.n_items);
+    head(w, "camera_silent_seconds", "gauge",
+         "Since a picture or an error of the camera came, by ip.");
+    list_for_each (c, struct hub_camera, link, &r->cameras) {
+        wbuf_add_cstr(w, "nuchub_camera_silent_seconds{ip=");
+        json_write_string(w, sio_str_from(c->ip));
+        wbuf_addf(w, "} %" PRIu64 "\n", (now_ms - c->heard_ms) / 1000);
+    }
+}
+
+static void write_store(struct wbuf *w, const struct hub *hub)
+{
+    enum store_state state = store_state(hub->store);
+
+    if (state == STORE_LOCAL)
+        return;
+    gauge(w, "redis_up", "Redis is there.", state != STORE_DOWN);
+    gauge(w, "redis_takes_writes", "Redis is there and takes pictures.",
+          state == STORE_UP);
+}
+
+static void on_metrics(struct http_request *r, void *user)
+{
+    struct hub *hub = user;
+    struct eio_server_stats engine;
+    struct http_server_stats http;
+    struct sio_buf *b;
+    struct sio_slice body;
+    struct wbuf w;
+
+    eio_server_stats(sio_server_engine(hub->sio), &engine);
+    http_server_stats(hub->http, &http);
+    wbuf_init(&w, HUB_REPLY_MAX);
+    write_sessions(&w, &engine);
+    write_http(&w, &http);
+    write_cameras(&w, hub);
+    gauge(&w, "live_streams", "Live pictures that are sent over HTTP.",
+          hub->live.n_streams);
+    write_store(&w, hub);
+    b = wbuf_take(&w);
+    wbuf_fini(&w);
+    if (!b) {
+        http_reply_error(r, 500, "Error interno");
+        return;
+    }
+    body = sio_slice_of(b);
+    http_reply_field(r, "Cache-Control", SIO_STR("no-store"));
+    http_reply_compress(r, HUB_COMPRESS_MIN, NULL);
+    http_reply(r, 200, METRICS_TYPE, &body, 1);
+    sio_buf_unref(b);
+}
+
+int hub_metrics_route(struct hub *hub)
+{
+    static const struct http_handler handler = {.on_request = on_metrics};
+
+    if (!hub->config->metrics)
+        return SIO_OK;
+    return http_server_route(hub->http, HTTP_GET, "/metrics", &handler, hub);
+}
