@@ -72,7 +72,7 @@ check_library llhttp 'llhttp\.h' src/http/parser.c
 check_library wslay 'wslay/' src/http/ws_reader.c
 check_library zlib 'zlib\.h' src/http/deflate.c
 check_library OpenSSL 'openssl/' src/net/tls.c
-check_library hiredis 'hiredis/' src/redis/conn.c
+check_library hiredis 'hiredis/' src/redis/reply.c
 check_library FFmpeg 'lib(av[a-z]*|sw[a-z]*)/' src/agent/capture_ffmpeg.c \
     src/agent/ffmpeg.h src/agent/feed.c src/agent/jpeg.c src/agent/overlay.c src/agent/video.c
 

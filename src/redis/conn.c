@@ -2,7 +2,6 @@
 
 #include "redis/conn.h"
 
-#include <hiredis/hiredis.h>
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -13,12 +12,12 @@
 #include "net/conn.h"
 
 #define CONNECT_MS     5000
-#define HANG_MS        5000 /* an answer is owed and nothing moves */
-#define IDLE_MS        5000 /* then it is asked whether it lives */
+#define HANG_MS        5000
+#define IDLE_MS        5000
 #define TICK_MS        1000
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 3000
-#define MAX_INPUT      ((size_t)512 * 1024 * 1024) /* of answers that are not complete */
+#define MAX_REPLY      ((size_t)512 * 1024 * 1024)
 
 enum state { DOWN, CONNECTING, GREETING, UP };
 
@@ -26,17 +25,17 @@ struct command {
     struct list link;
     redis_reply_cb cb;
     void *user;
+    bool sunsubscribes;
 };
 
 struct redis_conn {
     struct net_loop *loop;
-    const struct redis_url *url;
-    const char *name;
+    struct redis_conn_options opts;
     const struct redis_conn_ops *ops;
     void *user;
     enum state state;
     struct net_conn *conn; /* NULL while DOWN */
-    redisReader *reader;
+    struct redis_reader *reader;
     struct list pending;    /* commands that are owed an answer */
     struct net_timer timer; /* DOWN: the next try; else the tick */
     uint64_t progress_ms;   /* when something moved last */
@@ -47,47 +46,6 @@ struct redis_conn {
     char where[128];
     char why[160]; /* the greeting failed; "" */
 };
-
-/* Replies. */
-
-static const redisReply *reply_of(const struct redis_reply *r)
-{
-    return (const redisReply *)(const void *)r;
-}
-
-bool redis_reply_is_error(const struct redis_reply *r)
-{
-    return r && reply_of(r)->type == REDIS_REPLY_ERROR;
-}
-
-bool redis_reply_text(const struct redis_reply *r, struct sio_str *out)
-{
-    int type = r ? reply_of(r)->type : REDIS_REPLY_NIL;
-
-    if (type != REDIS_REPLY_STRING && type != REDIS_REPLY_STATUS &&
-        type != REDIS_REPLY_ERROR)
-        return false;
-    *out = (struct sio_str){reply_of(r)->str, (size_t)reply_of(r)->len};
-    return true;
-}
-
-bool redis_reply_integer(const struct redis_reply *r, int64_t *out)
-{
-    if (!r || reply_of(r)->type != REDIS_REPLY_INTEGER)
-        return false;
-    *out = reply_of(r)->integer;
-    return true;
-}
-
-size_t redis_reply_count(const struct redis_reply *r)
-{
-    return r && reply_of(r)->type == REDIS_REPLY_ARRAY ? reply_of(r)->elements : 0;
-}
-
-const struct redis_reply *redis_reply_at(const struct redis_reply *r, size_t i)
-{
-    return (const struct redis_reply *)(const void *)reply_of(r)->element[i];
-}
 
 /* Ends of a connection. */
 
@@ -113,8 +71,8 @@ static void tell_lost(struct redis_conn *c, const char *why)
     bool denied = c->why[0] != '\0';
 
     if (!c->told || (denied && !c->denied))
-        log_warn(net_loop_log(c->loop), "redis %s away at=%s: %s", c->name, c->where,
-                 denied ? c->why : why);
+        log_warn(net_loop_log(c->loop), "redis %s away at=%s: %s", c->opts.name,
+                 c->where, denied ? c->why : why);
     c->told = true;
     c->denied = denied;
 }
@@ -126,8 +84,7 @@ static void drop_conn(struct redis_conn *c)
     c->conn = NULL;
     if (conn)
         net_conn_abort(conn, SIO_OK);
-    if (c->reader)
-        redisReaderFree(c->reader);
+    redis_reader_free(c->reader);
     c->reader = NULL;
 }
 
@@ -163,6 +120,14 @@ static void add_count(struct wbuf *w, char kind, size_t n)
     wbuf_add_cstr(w, "\r\n");
 }
 
+/* A command: arguments, and maybe one more that is made of parts. */
+struct request {
+    const struct sio_slice *args;
+    size_t n;
+    const struct sio_slice *parts; /* NULL: none */
+    size_t n_parts;
+};
+
 struct encoding {
     struct wbuf text;
     struct sio_slice slices[2 * REDIS_MAX_ARGS + 1];
@@ -179,21 +144,33 @@ static void cut_text(struct encoding *e)
     e->begin = e->text.len;
 }
 
-static int encode(struct encoding *e, const struct sio_slice *args, size_t n)
+static void encode_argument(struct encoding *e, const struct sio_slice *parts, size_t n)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++)
+        len += parts[i].len;
+    add_count(&e->text, '$', len);
+    for (size_t i = 0; i < n; i++) {
+        if (parts[i].buf && parts[i].len > 0) {
+            cut_text(e);
+            e->slices[e->n++] = parts[i];
+        } else {
+            wbuf_add(&e->text, parts[i].ptr, parts[i].len);
+        }
+    }
+    wbuf_add_cstr(&e->text, "\r\n");
+}
+
+static int encode(struct encoding *e, const struct request *r)
 {
     size_t at = 0;
 
-    add_count(&e->text, '*', n);
-    for (size_t i = 0; i < n; i++) {
-        add_count(&e->text, '$', args[i].len);
-        if (args[i].buf) {
-            cut_text(e);
-            e->slices[e->n++] = args[i];
-        } else {
-            wbuf_add(&e->text, args[i].ptr, args[i].len);
-        }
-        wbuf_add_cstr(&e->text, "\r\n");
-    }
+    add_count(&e->text, '*', r->n + (r->parts ? 1 : 0));
+    for (size_t i = 0; i < r->n; i++)
+        encode_argument(e, &r->args[i], 1);
+    if (r->parts)
+        encode_argument(e, r->parts, r->n_parts);
     cut_text(e);
     if (e->text.error < 0)
         return e->text.error;
@@ -207,34 +184,42 @@ static int encode(struct encoding *e, const struct sio_slice *args, size_t n)
     return SIO_OK;
 }
 
-static int send_args(struct redis_conn *c, const struct sio_slice *args, size_t n)
+static int send_request(struct redis_conn *c, const struct request *r)
 {
     struct encoding e = {.n = 0};
     int rv;
 
     wbuf_init(&e.text, UINT32_MAX);
-    rv = encode(&e, args, n);
+    rv = encode(&e, r);
     if (rv == SIO_OK)
         rv = net_conn_send(c->conn, e.slices, e.n);
     wbuf_fini(&e.text);
     return rv;
 }
 
-static int command(struct redis_conn *c, const struct sio_slice *args, size_t n,
-                   redis_reply_cb cb, void *user)
+static bool is_sunsubscribe(const struct request *r)
+{
+    return r->n > 0 &&
+           str_ieq((struct sio_str){(const char *)r->args[0].ptr, r->args[0].len},
+                   SIO_STR("sunsubscribe"));
+}
+
+static int command(struct redis_conn *c, const struct request *r, redis_reply_cb cb,
+                   void *user)
 {
     struct command *command = mem_new(struct command);
     int rv;
 
     if (!command)
         return SIO_ERR_NOMEM;
-    rv = send_args(c, args, n);
+    rv = send_request(c, r);
     if (rv < 0) {
         mem_free(command);
         return rv;
     }
     command->cb = cb;
     command->user = user;
+    command->sunsubscribes = is_sunsubscribe(r);
     if (list_empty(&c->pending))
         c->progress_ms = net_loop_now_ms(c->loop);
     list_append(&c->pending, &command->link);
@@ -244,16 +229,22 @@ static int command(struct redis_conn *c, const struct sio_slice *args, size_t n,
 int redis_conn_command(struct redis_conn *c, const struct sio_slice *args, size_t n,
                        redis_reply_cb cb, void *user)
 {
+    const struct request r = {.args = args, .n = n};
+
     if (c->state != UP)
         return SIO_ERR_CLOSED;
-    return n > REDIS_MAX_ARGS ? SIO_ERR_INVAL : command(c, args, n, cb, user);
+    return n > REDIS_MAX_ARGS ? SIO_ERR_INVAL : command(c, &r, cb, user);
 }
 
-int redis_conn_tell(struct redis_conn *c, const struct sio_slice *args, size_t n)
+int redis_conn_command_parts(struct redis_conn *c, const struct sio_slice *args,
+                             size_t n, const struct sio_slice *parts, size_t n_parts,
+                             redis_reply_cb cb, void *user)
 {
+    const struct request r = {args, n, parts, n_parts};
+
     if (c->state != UP)
         return SIO_ERR_CLOSED;
-    return n > REDIS_MAX_ARGS ? SIO_ERR_INVAL : send_args(c, args, n);
+    return n + n_parts > REDIS_MAX_ARGS ? SIO_ERR_INVAL : command(c, &r, cb, user);
 }
 
 size_t redis_conn_unsent(const struct redis_conn *c)
@@ -296,33 +287,35 @@ static void on_pong(int status, const struct redis_reply *reply, void *user)
     c->state = UP;
     c->backoff_ms = 0;
     c->told = c->denied = false;
-    log_info(net_loop_log(c->loop), "redis %s connected at=%s", c->name, c->where);
+    log_info(net_loop_log(c->loop), "redis %s connected at=%s", c->opts.name, c->where);
     if (c->ops->on_up)
         c->ops->on_up(c, c->user);
 }
 
 static int greet(struct redis_conn *c)
 {
-    const struct redis_url *u = c->url;
+    const struct redis_url *u = c->opts.url;
     char db[STR_U64_SIZE];
     struct sio_slice args[3] = {redis_arg(SIO_STR("AUTH"))};
-    size_t n = 1;
+    struct request r = {.args = args, .n = 1};
     int rv = SIO_OK;
 
     if (u->user)
-        args[n++] = redis_arg(sio_str_from(u->user));
+        args[r.n++] = redis_arg(sio_str_from(u->user));
     if (u->password) {
-        args[n++] = redis_arg(sio_str_from(u->password));
-        rv = command(c, args, n, on_greeted, c);
+        args[r.n++] = redis_arg(sio_str_from(u->password));
+        rv = command(c, &r, on_greeted, c);
     }
     if (rv == SIO_OK && u->db > 0) {
         args[0] = redis_arg(SIO_STR("SELECT"));
         args[1] = redis_arg((struct sio_str){db, str_from_u64(u->db, db)});
-        rv = command(c, args, 2, on_greeted, c);
+        r.n = 2;
+        rv = command(c, &r, on_greeted, c);
     }
     if (rv == SIO_OK) {
         args[0] = redis_arg(SIO_STR("PING"));
-        rv = command(c, args, 1, on_pong, c);
+        r.n = 1;
+        rv = command(c, &r, on_pong, c);
     }
     return rv;
 }
@@ -341,40 +334,40 @@ static void on_open(struct net_conn *conn, void *user)
         lose(c, "out of memory");
 }
 
+static struct command *first_command(const struct redis_conn *c)
+{
+    return list_empty(&c->pending)
+               ? NULL
+               : container_of(c->pending.next, struct command, link);
+}
+
 /* What a subscriber gets without having asked for it. */
 static bool is_push(const struct redis_conn *c, const struct redis_reply *r)
 {
-    static const char *const kinds[] = {
-        "message",    "pmessage",    "smessage",     "subscribe",    "psubscribe",
-        "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe",
-    };
+    const struct command *first = first_command(c);
     struct sio_str kind;
 
-    if (!c->ops->on_push)
+    if (!c->ops->on_push || redis_reply_count(r) < 3 ||
+        !redis_reply_text(redis_reply_at(r, 0), &kind))
         return false;
-    if (redis_reply_is_error(r))
-        return list_empty(&c->pending);
-    if (redis_reply_count(r) < 3 || !redis_reply_text(redis_reply_at(r, 0), &kind))
-        return false;
-    for (size_t i = 0; i < N_ELEMENTS(kinds); i++)
-        if (str_eq_cstr(kind, kinds[i]))
-            return true;
-    return false;
+    if (str_eq_cstr(kind, "sunsubscribe"))
+        return !first || !first->sunsubscribes;
+    return str_eq_cstr(kind, "message") || str_eq_cstr(kind, "pmessage") ||
+           str_eq_cstr(kind, "smessage");
 }
 
 /* False: the connection has to end, c->why may say why. */
 static bool take_reply(struct redis_conn *c, const struct redis_reply *r)
 {
     bool greeting = c->state == GREETING;
-    struct command *command;
+    struct command *command = first_command(c);
 
     if (is_push(c, r)) {
         c->ops->on_push(c, r, c->user);
         return true;
     }
-    if (list_empty(&c->pending))
+    if (!command)
         return false;
-    command = container_of(c->pending.next, struct command, link);
     list_remove(&command->link);
     if (command->cb)
         command->cb(redis_reply_is_error(r) ? SIO_ERR_REFUSED : SIO_OK, r,
@@ -386,21 +379,16 @@ static bool take_reply(struct redis_conn *c, const struct redis_reply *r)
 static void on_data(struct net_conn *conn, uint8_t *data, size_t len, void *user)
 {
     struct redis_conn *c = user;
-    void *reply = NULL;
-    bool good = redisReaderFeed(c->reader, (const char *)data, len) == REDIS_OK;
+    const struct redis_reply *reply;
+    int rv = redis_reader_feed(c->reader, data, len);
 
+    (void)conn;
     c->progress_ms = net_loop_now_ms(c->loop);
-    while (good && c->conn == conn) {
-        good = redisReaderGetReply(c->reader, &reply) == REDIS_OK;
-        if (!good || !reply)
-            break;
-        good = take_reply(c, reply);
-        freeReplyObject(reply);
-    }
-    if (c->conn != conn)
-        return;
-    if (!good || c->reader->len > MAX_INPUT)
-        lose(c, c->reader->err ? c->reader->errstr : "it answers what nobody asked");
+    while (rv == SIO_OK && (rv = redis_reader_next(c->reader, &reply)) > 0)
+        rv = take_reply(c, reply) ? SIO_OK : SIO_ERR_PROTOCOL;
+    if (rv < 0)
+        lose(c, rv == SIO_ERR_PROTOCOL ? "it answers what nobody asked"
+                                       : redis_reader_error(c->reader));
 }
 
 static void on_close(struct net_conn *conn, int error, void *user)
@@ -424,15 +412,15 @@ static void connect_now(struct redis_conn *c)
         .on_close = on_close,
     };
     const struct net_connect_options opts = {
-        .host = c->url->host,
-        .port = c->url->port,
-        .path = c->url->path,
+        .host = c->opts.url->host,
+        .port = c->opts.url->port,
+        .path = c->opts.url->path,
         .timeout_ms = CONNECT_MS,
     };
 
     c->state = CONNECTING;
     c->why[0] = '\0';
-    c->reader = redisReaderCreate();
+    c->reader = redis_reader_new(c->opts.max_reply);
     if (c->reader)
         c->conn = net_conn_connect(c->loop, &opts, &ops, c);
     if (!c->conn)
@@ -448,13 +436,14 @@ static bool is_hung(struct redis_conn *c)
     if (bytes_out != c->bytes_out && net_conn_pending(c->conn) > 0)
         c->progress_ms = now_ms;
     c->bytes_out = bytes_out;
-    return redis_conn_silent_ms(c) >= HANG_MS;
+    return redis_conn_silent_ms(c) >= c->opts.hang_ms;
 }
 
 static void on_timer(struct net_timer *timer, void *user)
 {
     struct redis_conn *c = user;
-    struct sio_slice ping = redis_arg(SIO_STR("PING"));
+    const struct sio_slice ping = redis_arg(SIO_STR("PING"));
+    const struct request r = {.args = &ping, .n = 1};
 
     if (c->state == DOWN) {
         connect_now(c);
@@ -465,14 +454,14 @@ static void on_timer(struct net_timer *timer, void *user)
         return;
     }
     if (c->state == UP && list_empty(&c->pending) &&
-        net_loop_now_ms(c->loop) - c->progress_ms >= IDLE_MS)
-        (void)command(c, &ping, 1, NULL, NULL);
+        net_loop_now_ms(c->loop) - c->progress_ms >= c->opts.idle_ms)
+        (void)command(c, &r, NULL, NULL);
     net_timer_start(timer, TICK_MS);
 }
 
 static void describe(struct redis_conn *c)
 {
-    const struct redis_url *u = c->url;
+    const struct redis_url *u = c->opts.url;
 
     if (u->path)
         snprintf(c->where, sizeof(c->where), "%s", u->path);
@@ -480,17 +469,19 @@ static void describe(struct redis_conn *c)
         snprintf(c->where, sizeof(c->where), "%.100s:%u", u->host, (unsigned)u->port);
 }
 
-struct redis_conn *redis_conn_new(struct net_loop *loop, const struct redis_url *url,
-                                  const char *name, const struct redis_conn_ops *ops,
-                                  void *user)
+struct redis_conn *redis_conn_new(struct net_loop *loop,
+                                  const struct redis_conn_options *opts,
+                                  const struct redis_conn_ops *ops, void *user)
 {
     struct redis_conn *c = mem_new(struct redis_conn);
 
     if (!c)
         return NULL;
     c->loop = loop;
-    c->url = url;
-    c->name = name;
+    c->opts = *opts;
+    c->opts.max_reply = opts->max_reply ? opts->max_reply : MAX_REPLY;
+    c->opts.idle_ms = opts->idle_ms ? opts->idle_ms : IDLE_MS;
+    c->opts.hang_ms = opts->hang_ms ? opts->hang_ms : HANG_MS;
     c->ops = ops;
     c->user = user;
     list_init(&c->pending);

@@ -438,6 +438,7 @@ static struct redis_store *new_store(struct net_loop *loop,
 {
     static const struct redis_conn_ops ops = {.on_up = on_up, .on_down = on_down};
     struct redis_store *rs = mem_new(struct redis_store);
+    struct redis_conn_options conn_opts = {.name = "store"};
 
     if (!rs) {
         redis_url_fini(url);
@@ -458,7 +459,8 @@ static struct redis_store *new_store(struct net_loop *loop,
     net_timer_init(&rs->pause, loop, on_pause, rs);
     redis_read_init(rs, opts);
     rs->front = store_memory_new(loop, opts->max_bytes);
-    rs->conn = redis_conn_new(loop, &rs->url, "store", &ops, rs);
+    conn_opts.url = &rs->url;
+    rs->conn = redis_conn_new(loop, &conn_opts, &ops, rs);
     return rs;
 }
 
