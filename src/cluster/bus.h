@@ -17,9 +17,9 @@
 #include <sioc/loop.h>
 
 #include "base/list.h"
-#include "base/map.h"
 
 struct cluster_bus;
+struct bus_channel;
 struct cluster_topic;
 
 enum cluster_topic_kind {
@@ -37,14 +37,15 @@ typedef void (*cluster_topic_cb)(struct cluster_topic *t, struct sio_str channel
 
 /* In the struct of whoever listens; all zero before it does. */
 struct cluster_topic {
-    struct map_node node;
     enum cluster_topic_kind kind;
     cluster_topic_cb cb;
     void *user;
-    char *name;     /* the bus's */
-    bool confirmed; /* Redis has said so on this connection */
+    struct sio_str name; /* the bus's */
+    bool confirmed;      /* Redis has said so on this connection */
+    struct bus_channel *channel;
 };
 
+/* Both come from the loop, never out of a call to the bus. */
 struct cluster_bus_ops {
     /* From now on nothing that is published on any topic is missed. */
     void (*on_up)(struct cluster_bus *bus, void *user);
@@ -62,6 +63,11 @@ struct cluster_bus_watcher {
 struct cluster_bus_options {
     struct sio_str url; /* redis/url.h */
     size_t max_unsent;  /* bytes for a Redis that does not take them; 0: 16 MiB */
+    /*
+     * Of what others publish; 0: 32 MiB.  Something larger ends the connection, and costs
+     * what is published until it is back.
+     */
+    size_t max_message;
 };
 
 /* Begins to connect.  NULL with a sentence in diag that shows nothing of the URL. */
@@ -70,11 +76,15 @@ struct cluster_bus *cluster_bus_new(struct net_loop *loop,
                                     struct sio_diag *diag);
 /*
  * Ends both connections; what is open is answered with SIO_ERR_CLOSED.  No topic and no
- * watcher is left.  NULL is allowed.
+ * watcher is left.  Not out of a callback of the bus.  NULL is allowed.
  */
 void cluster_bus_free(struct cluster_bus *bus);
 
-/* Both connections are there, and all topics have been confirmed once. */
+/*
+ * Both connections are there, and all topics have been confirmed once.  One that Redis
+ * refuses (it is older than 7, or the user may not) keeps the bus from coming up; the log
+ * says so once, and it is asked again from time to time.
+ */
 bool cluster_bus_is_up(const struct cluster_bus *bus);
 
 void cluster_bus_watch(struct cluster_bus *bus, struct cluster_bus_watcher *w);
@@ -120,7 +130,7 @@ struct cluster_bus_stats {
     uint64_t n_published;
     uint64_t n_unsent; /* refused by cluster_bus_publish */
     uint64_t n_lost;   /* published, and the connection went before Redis said so */
-    uint64_t n_heard;
+    uint64_t n_heard;  /* by topics */
 };
 void cluster_bus_stats(const struct cluster_bus *bus, struct cluster_bus_stats *out);
 
