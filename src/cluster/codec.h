@@ -35,6 +35,8 @@ enum sio_cluster_type {
 #define SIO_CLUSTER_MAX_NAMES 16384
 /* Bytes of a uid, and of the id of a request. */
 #define SIO_CLUSTER_MAX_ID 128
+/* Of one packet: what a sio_message may hold. */
+#define SIO_CLUSTER_MAX_ATTACHMENTS (UINT16_MAX - 1)
 
 struct sio_cluster_names {
     struct sio_str *items;
@@ -49,6 +51,7 @@ struct sio_cluster_msg {
     bool has_type;
     uint32_t type;
     struct sio_str uid;
+    struct sio_str nsp; /* only of message.h */
     struct sio_str request_id;
     bool has_opts;
     struct sio_cluster_names rooms;  /* whom it is for: opts.rooms */
@@ -64,6 +67,7 @@ struct sio_cluster_msg {
     struct sio_str data;     /* JSON */
     struct sio_str sockets;  /* JSON, an array */
     struct sio_slice packet; /* MessagePack, part of the input */
+    bool packet_is_json;     /* only of message.h */
 
     /* Where the texts lie; not for the reader. */
     struct wbuf json;

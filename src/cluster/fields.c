@@ -44,13 +44,13 @@ int sio_cluster_keep(struct sio_msgpack_reader *r, struct sio_slice *packet)
     return rv;
 }
 
-/* Binary values are nothing that belongs into any field. */
+/* No field is made of bytes, but what applications keep with a socket may have some. */
 int sio_cluster_add_value(struct sio_msgpack_reader *r, struct wbuf *json)
 {
-    struct sio_msgpack_bins none = {.max = 0};
-    int rv = sio_msgpack_to_json(r, json, &none);
+    struct sio_msgpack_bins bins = {.max = SIO_CLUSTER_MAX_ATTACHMENTS};
+    int rv = sio_msgpack_to_json(r, json, &bins);
 
-    sio_msgpack_bins_fini(&none);
+    sio_msgpack_bins_fini(&bins);
     return rv;
 }
 
@@ -59,6 +59,7 @@ int sio_cluster_map_to_json(struct sio_msgpack_reader *r, uint32_t n,
 {
     struct wbuf *json = &out->json;
     struct sio_msgpack_token key;
+    bool first = true;
     int rv = SIO_OK;
 
     wbuf_add_byte(json, '{');
@@ -70,8 +71,9 @@ int sio_cluster_map_to_json(struct sio_msgpack_reader *r, uint32_t n,
             rv = sio_cluster_keep(r, &out->packet);
             continue;
         }
-        if (json->len > 1)
+        if (!first)
             wbuf_add_byte(json, ',');
+        first = false;
         json_write_string(json,
                           (struct sio_str){(const char *)key.bytes.ptr, key.bytes.len});
         wbuf_add_byte(json, ':');

@@ -9,6 +9,7 @@
 
 #include "cluster/codec.h"
 #include "socketio/msgpack.h"
+#include "socketio/parser.h"
 
 void sio_cluster_msg_init(struct sio_cluster_msg *m);
 
@@ -21,7 +22,7 @@ int sio_cluster_text_room(struct sio_cluster_msg *m, struct sio_str json);
 
 /* Passes one value, which *packet then is. */
 int sio_cluster_keep(struct sio_msgpack_reader *r, struct sio_slice *packet);
-/* One value as JSON, without bytes. */
+/* One value as JSON, where a placeholder that names nothing stands for bytes. */
 int sio_cluster_add_value(struct sio_msgpack_reader *r, struct wbuf *json);
 /* n members of a map as a JSON object in out->json, all but out->packet. */
 int sio_cluster_map_to_json(struct sio_msgpack_reader *r, uint32_t n,
@@ -61,5 +62,33 @@ int sio_cluster_take_rooms(struct sio_cluster_msg *m, struct sio_str value);
 int sio_cluster_take_close(struct sio_cluster_msg *m, struct sio_str value);
 int sio_cluster_take_count(struct sio_cluster_msg *m, struct sio_str value);
 int sio_cluster_take_sockets(struct sio_cluster_msg *m, struct sio_str value);
+
+/*
+ * Writing, behind what w holds.  SIO_OK, SIO_ERR_NOMEM, or what went wrong when m was
+ * built.
+ */
+
+/* The event as parser writes it, without Engine.IO's type. */
+int sio_cluster_add_encoded(struct wbuf *w, struct sio_str nsp, struct sio_message *m,
+                            const struct sio_parser *parser);
+/* For the above: the JSON array alone.  SIO_ERR_UNSUPPORTED: m has bytes. */
+extern const struct sio_parser sio_cluster_payload_parser;
+/* The first argument of an answer, as MessagePack. */
+int sio_cluster_add_argument(struct wbuf *w, struct sio_event *e);
+/* {rooms, except, flags} as MessagePack. */
+void sio_cluster_add_opts(struct wbuf *w, const struct sio_target *target,
+                          const struct sio_message *m, uint32_t timeout_ms);
+/* `"rooms":[...],"except":[...]` */
+void sio_cluster_add_target(struct wbuf *w, const struct sio_target *target);
+/* A list, but for the `]` at its end. */
+void sio_cluster_add_names(struct wbuf *w, const struct sio_str *names, size_t n);
+
+/*
+ * Showing what is inside; as sio_cluster_show_packet.
+ */
+
+/* As sio_cluster_show_event, of MessagePack. */
+int sio_cluster_show_array(struct sio_slice array,
+                           void (*fn)(struct sio_event *e, void *user), void *user);
 
 #endif

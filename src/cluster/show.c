@@ -11,9 +11,6 @@
 #include "socketio/msgpack.h"
 #include "socketio/parser.h"
 
-/* Attachments of one packet: what a sio_message may hold. */
-#define MAX_ATTACHMENTS (UINT16_MAX - 1)
-
 /*
  * Events inside.
  */
@@ -29,7 +26,7 @@ static int show(const struct sio_parser *parser, bool text, struct sio_slice byt
                 const struct shown *s)
 {
     const struct sio_codec codec = {.parser = parser,
-                                    .max_attachments = MAX_ATTACHMENTS,
+                                    .max_attachments = SIO_CLUSTER_MAX_ATTACHMENTS,
                                     .max_bytes = UINT32_MAX,
                                     .nsp_optional = true};
     struct sio_assembly *pending = NULL;
@@ -70,30 +67,44 @@ int sio_cluster_show_packet(struct sio_slice packet, struct sio_str nsp,
     return show(&sio_parser_msgpack, false, packet, &s);
 }
 
+/* An event or an answer as MessagePack, up to its data. */
+static void begin_map(struct wbuf *w, enum sio_packet_type type)
+{
+    wbuf_init(w, UINT32_MAX);
+    sio_msgpack_add_map(w, 4);
+    sio_msgpack_add_string(w, SIO_STR("type"));
+    sio_msgpack_add_uint(w, type);
+    sio_msgpack_add_string(w, SIO_STR("nsp"));
+    sio_msgpack_add_string(w, SIO_STR("/"));
+    sio_msgpack_add_string(w, SIO_STR("id"));
+    if (type == SIO_PACKET_ACK)
+        sio_msgpack_add_uint(w, 0);
+    else
+        sio_msgpack_add_nil(w);
+    sio_msgpack_add_string(w, SIO_STR("data"));
+}
+
+static int show_written(struct wbuf *w, bool json, const struct shown *s)
+{
+    int rv = w->error;
+
+    if (rv == SIO_OK)
+        rv = show(json ? &sio_parser_json : &sio_parser_msgpack, json,
+                  (struct sio_slice){w->buf, w->buf->data, w->len}, s);
+    wbuf_fini(w);
+    return rv;
+}
+
 int sio_cluster_show_ack(struct sio_slice packet,
                          void (*fn)(struct sio_event *e, void *user), void *user)
 {
     struct shown s = {is_ack, {NULL, 0}, fn, user};
     struct wbuf w;
-    int rv;
 
-    wbuf_init(&w, UINT32_MAX);
-    sio_msgpack_add_map(&w, 4);
-    sio_msgpack_add_string(&w, SIO_STR("type"));
-    sio_msgpack_add_uint(&w, SIO_PACKET_ACK);
-    sio_msgpack_add_string(&w, SIO_STR("nsp"));
-    sio_msgpack_add_string(&w, SIO_STR("/"));
-    sio_msgpack_add_string(&w, SIO_STR("id"));
-    sio_msgpack_add_uint(&w, 0);
-    sio_msgpack_add_string(&w, SIO_STR("data"));
+    begin_map(&w, SIO_PACKET_ACK);
     sio_msgpack_add_array(&w, 1);
     wbuf_add(&w, packet.ptr, packet.len);
-    rv = w.error;
-    if (rv == SIO_OK)
-        rv = show(&sio_parser_msgpack, false,
-                  (struct sio_slice){w.buf, w.buf->data, w.len}, &s);
-    wbuf_fini(&w);
-    return rv;
+    return show_written(&w, false, &s);
 }
 
 /* A packet of the default encoding: what is in front of json, json, what is behind it. */
@@ -101,18 +112,13 @@ static int show_json(const char *head, struct sio_str json, const char *tail,
                      const struct shown *s)
 {
     struct wbuf w;
-    int rv;
 
     wbuf_init(&w, UINT32_MAX);
+    wbuf_reserve(&w, json.len + 8);
     wbuf_add_cstr(&w, head);
     wbuf_add_str(&w, json);
     wbuf_add_cstr(&w, tail);
-    rv = w.error;
-    if (rv == SIO_OK)
-        rv = show(&sio_parser_json, true, (struct sio_slice){w.buf, w.buf->data, w.len},
-                  s);
-    wbuf_fini(&w);
-    return rv;
+    return show_written(&w, true, s);
 }
 
 int sio_cluster_show_answer(struct sio_str json,
@@ -130,6 +136,18 @@ int sio_cluster_show_event(struct sio_str json,
 
     return json_type(json) == JSON_ARRAY ? show_json("2", json, "", &s)
                                          : SIO_ERR_PROTOCOL;
+}
+
+int sio_cluster_show_array(struct sio_slice array,
+                           void (*fn)(struct sio_event *e, void *user), void *user)
+{
+    struct shown s = {is_event_here, SIO_STR_INIT("/"), fn, user};
+    struct wbuf w;
+
+    begin_map(&w, SIO_PACKET_EVENT);
+    wbuf_reserve(&w, array.len);
+    wbuf_add(&w, array.ptr, array.len);
+    return show_written(&w, false, &s);
 }
 
 /*

@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "cluster/codec.h"
+#include "cluster/fields.h"
 #include "engineio/msg.h"
 #include "socketio/event.h"
 #include "socketio/message.h"
@@ -32,8 +32,8 @@ static int add_msg(struct wbuf *w, const struct eio_msg *msg)
     return w->error;
 }
 
-static int add_encoded(struct wbuf *w, struct sio_str nsp, struct sio_message *m,
-                       const struct sio_parser *parser)
+int sio_cluster_add_encoded(struct wbuf *w, struct sio_str nsp, struct sio_message *m,
+                            const struct sio_parser *parser)
 {
     struct eio_msg *msg;
     int rv = sio_message_encode_plain(m, parser, nsp, &msg);
@@ -54,8 +54,8 @@ static size_t n_excepted(const struct sio_target *target)
     return target->n_except + (target->except_socket != NULL);
 }
 
-static void add_opts(struct wbuf *w, const struct sio_target *target,
-                     const struct sio_message *m, uint32_t timeout_ms)
+void sio_cluster_add_opts(struct wbuf *w, const struct sio_target *target,
+                          const struct sio_message *m, uint32_t timeout_ms)
 {
     static const struct sio_target everybody;
     const struct sio_target *t = target ? target : &everybody;
@@ -96,10 +96,10 @@ int sio_cluster_write_broadcast(struct wbuf *w, struct sio_str uid, struct sio_s
 
     sio_msgpack_add_array(w, 3);
     sio_msgpack_add_string(w, uid);
-    rv = add_encoded(w, nsp, m, &sio_parser_msgpack);
+    rv = sio_cluster_add_encoded(w, nsp, m, &sio_parser_msgpack);
     if (rv < 0)
         return rv;
-    add_opts(w, target, m, 0);
+    sio_cluster_add_opts(w, target, m, 0);
     return w->error;
 }
 
@@ -117,15 +117,15 @@ int sio_cluster_write_ask(struct wbuf *w, struct sio_str uid, struct sio_str req
     sio_msgpack_add_string(w, SIO_STR("type"));
     sio_msgpack_add_uint(w, SIO_CLUSTER_BROADCAST);
     sio_msgpack_add_string(w, SIO_STR("packet"));
-    rv = add_encoded(w, nsp, m, &sio_parser_msgpack);
+    rv = sio_cluster_add_encoded(w, nsp, m, &sio_parser_msgpack);
     if (rv < 0)
         return rv;
     sio_msgpack_add_string(w, SIO_STR("opts"));
-    add_opts(w, target, m, timeout_ms);
+    sio_cluster_add_opts(w, target, m, timeout_ms);
     return w->error;
 }
 
-static int add_argument(struct wbuf *w, struct sio_event *e)
+int sio_cluster_add_argument(struct wbuf *w, struct sio_event *e)
 {
     struct sio_msgpack_writer mw;
     struct sio_slice *attachments = NULL;
@@ -156,7 +156,7 @@ int sio_cluster_write_ack(struct wbuf *w, struct sio_str request_id,
     sio_msgpack_add_string(w, request_id);
     sio_msgpack_add_string(w, SIO_STR("packet"));
     if (sio_event_n_args(e) > 0)
-        return add_argument(w, e);
+        return sio_cluster_add_argument(w, e);
     sio_msgpack_add_nil(w);
     return w->error;
 }
@@ -165,7 +165,7 @@ int sio_cluster_write_ack(struct wbuf *w, struct sio_str request_id,
  * JSON.
  */
 
-static void add_names(struct wbuf *w, const struct sio_str *names, size_t n)
+void sio_cluster_add_names(struct wbuf *w, const struct sio_str *names, size_t n)
 {
     wbuf_add_byte(w, '[');
     for (size_t i = 0; i < n; i++) {
@@ -175,21 +175,21 @@ static void add_names(struct wbuf *w, const struct sio_str *names, size_t n)
     }
 }
 
-static void add_json_opts(struct wbuf *w, const struct sio_target *target)
+void sio_cluster_add_target(struct wbuf *w, const struct sio_target *target)
 {
     static const struct sio_target everybody;
     const struct sio_target *t = target ? target : &everybody;
 
-    wbuf_add_cstr(w, ",\"opts\":{\"rooms\":");
-    add_names(w, t->rooms, t->n_rooms);
+    wbuf_add_cstr(w, "\"rooms\":");
+    sio_cluster_add_names(w, t->rooms, t->n_rooms);
     wbuf_add_cstr(w, "],\"except\":");
-    add_names(w, t->except, t->n_except);
+    sio_cluster_add_names(w, t->except, t->n_except);
     if (t->except_socket) {
         if (t->n_except > 0)
             wbuf_add_byte(w, ',');
         json_write_string(w, sio_socket_id(t->except_socket));
     }
-    wbuf_add_cstr(w, "]}");
+    wbuf_add_byte(w, ']');
 }
 
 static void begin_request(struct wbuf *w, enum sio_cluster_type type,
@@ -209,10 +209,12 @@ int sio_cluster_write_request(struct wbuf *w, enum sio_cluster_type type,
                               const struct sio_str *names, size_t n, bool close)
 {
     begin_request(w, type, uid, request_id);
-    add_json_opts(w, target);
+    wbuf_add_cstr(w, ",\"opts\":{");
+    sio_cluster_add_target(w, target);
+    wbuf_add_byte(w, '}');
     if (type == SIO_CLUSTER_JOIN || type == SIO_CLUSTER_LEAVE) {
         wbuf_add_cstr(w, ",\"rooms\":");
-        add_names(w, names, n);
+        sio_cluster_add_names(w, names, n);
         wbuf_add_byte(w, ']');
     }
     if (type == SIO_CLUSTER_DISCONNECT)
@@ -232,8 +234,8 @@ static int payload_encode(const struct sio_outgoing *o, struct eio_msg **msg)
     return *msg ? SIO_OK : SIO_ERR_NOMEM;
 }
 
-static const struct sio_parser payload_parser = {.name = "payload",
-                                                 .encode = payload_encode};
+const struct sio_parser sio_cluster_payload_parser = {.name = "payload",
+                                                      .encode = payload_encode};
 
 int sio_cluster_write_side_emit(struct wbuf *w, struct sio_str uid,
                                 struct sio_str request_id, struct sio_message *m)
@@ -242,7 +244,7 @@ int sio_cluster_write_side_emit(struct wbuf *w, struct sio_str uid,
 
     begin_request(w, SIO_CLUSTER_SIDE_EMIT, uid, request_id);
     wbuf_add_cstr(w, ",\"data\":");
-    rv = add_encoded(w, SIO_STR("/"), m, &payload_parser);
+    rv = sio_cluster_add_encoded(w, SIO_STR("/"), m, &sio_cluster_payload_parser);
     wbuf_add_byte(w, '}');
     return rv < 0 ? rv : w->error;
 }
@@ -262,7 +264,7 @@ void sio_cluster_write_socket(struct wbuf *w, const struct sio_fetched *s)
     wbuf_add_cstr(w, ",\"handshake\":");
     wbuf_add_str(w, s->handshake);
     wbuf_add_cstr(w, ",\"rooms\":");
-    add_names(w, s->rooms, s->n_rooms);
+    sio_cluster_add_names(w, s->rooms, s->n_rooms);
     wbuf_add_cstr(w, "],\"data\":");
     if (s->attributes.ptr)
         wbuf_add_str(w, s->attributes);
