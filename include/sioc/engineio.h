@@ -264,6 +264,16 @@ SIOC_API int eio_server_listen(struct eio_server *server,
                                const struct eio_listen_options *opts,
                                struct sio_diag *diag);
 
+/*
+ * Reads a certificate and its key for the handshakes that begin from now on, at all
+ * places with TLS where the server listens: before the old one expires.  SIO_OK; else the
+ * old one stays, and diag says why.
+ */
+SIOC_API int eio_server_set_certificate(struct eio_server *server,
+                                        const char *tls_cert_file,
+                                        const char *tls_key_file,
+                                        struct sio_diag *diag);
+
 /* Where pages and other HTTP replies are added: <sioc/http.h>; borrowed. */
 struct sio_http;
 SIOC_API struct sio_http *eio_server_http(struct eio_server *server);

@@ -479,6 +479,18 @@ int eio_server_listen(struct eio_server *server, const struct eio_listen_options
     return rv;
 }
 
+int eio_server_set_certificate(struct eio_server *server, const char *tls_cert_file,
+                               const char *tls_key_file, struct sio_diag *diag)
+{
+    struct net_tls *tls = net_tls_server_new(tls_cert_file, tls_key_file, diag);
+
+    if (!tls)
+        return SIO_ERR_TLS;
+    http_server_set_tls(server->http, tls);
+    net_tls_unref(tls);
+    return SIO_OK;
+}
+
 struct sio_http *eio_server_http(struct eio_server *server)
 {
     return &server->routes;

@@ -90,6 +90,12 @@ int http_server_listen(struct http_server *s, const struct net_listen_options *o
     return net_listener_port(l);
 }
 
+void http_server_set_tls(struct http_server *s, struct net_tls *tls)
+{
+    for (size_t i = 0; i < s->n_listeners; i++)
+        net_listener_set_tls(s->listeners[i], tls);
+}
+
 void http_server_conn_gone(struct http_server *s)
 {
     s->n_conns--;

@@ -68,6 +68,9 @@ void http_server_free(struct http_server *s);
 int http_server_listen(struct http_server *s, const struct net_listen_options *opts,
                        struct sio_diag *diag);
 
+/* As net_listener_set_tls, for all of them. */
+void http_server_set_tls(struct http_server *s, struct net_tls *tls);
+
 /*
  * Graceful end: stops listening, idle connections close now, others after their
  * reply (Connection: close).  cb once, when none is left.  Then free.

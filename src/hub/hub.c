@@ -146,8 +146,8 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
     if (hub_events_init(hub) < 0 || hub_api_init(hub) < 0 ||
         hub_alerts_route(hub) < 0 || hub_fences_route(hub) < 0 ||
         hub_programs_route(hub) < 0 || hub_info_route(hub) < 0 ||
-        hub_metrics_route(hub) < 0 ||
-        hub_snapshot_route(hub) < 0 || hub_live_init(hub) < 0)
+        hub_metrics_route(hub) < 0 || hub_snapshot_route(hub) < 0 ||
+        hub_live_init(hub) < 0)
         return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
     if (config->admin_user && attach_admin(hub, diag) < 0)
         return SIO_ERR_INVAL;
@@ -280,6 +280,20 @@ void hub_free(struct hub *hub)
 int hub_port(const struct hub *hub)
 {
     return hub->port;
+}
+
+void hub_reload(struct hub *hub)
+{
+    const struct hub_config *config = hub->config;
+    struct sio_diag diag = {""};
+
+    if (!config->tls_cert)
+        return;
+    if (eio_server_set_certificate(sio_server_engine(hub->sio), config->tls_cert,
+                                   config->tls_key, &diag) < 0)
+        log_error(hub->log, "the old certificate stays: %s", diag.text);
+    else
+        log_info(hub->log, "certificate read again");
 }
 
 /*

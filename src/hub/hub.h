@@ -26,6 +26,12 @@ void hub_free(struct hub *hub);
 int hub_port(const struct hub *hub);
 
 /*
+ * Reads the certificate and its key again; connections that are there keep the old one.
+ * What goes wrong is logged, and the old one stays.  Nothing without TLS.
+ */
+void hub_reload(struct hub *hub);
+
+/*
  * Graceful end: no new connections; agents are cut off, since an existing agent ends
  * for good when a server says goodbye, but comes back after a cut; viewers get a close
  * packet; replies are finished.  cb once, after at most timeout_ms.

@@ -37,11 +37,15 @@ static void on_down(void *user)
     net_loop_stop(p->loop);
 }
 
-/* The first signal ends gracefully, a second one at once. */
+/* The first signal ends gracefully, a second one at once; SIGHUP renews. */
 static void on_signal(int signo, void *user)
 {
     struct program *p = user;
 
+    if (signo == SIGHUP) {
+        hub_reload(p->hub);
+        return;
+    }
     if (p->stopping) {
         net_loop_stop(p->loop);
         return;
@@ -53,7 +57,7 @@ static void on_signal(int signo, void *user)
 
 static int run(const struct hub_config *config)
 {
-    static const int signals[] = {SIGTERM, SIGINT};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     struct net_loop_options opts = {
         .log = log_to_stderr,
         .log_user = getenv("JOURNAL_STREAM"),

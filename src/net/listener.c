@@ -263,6 +263,15 @@ void net_listener_free(struct net_listener *l)
     listener_unref(l);
 }
 
+void net_listener_set_tls(struct net_listener *l, struct net_tls *tls)
+{
+    if (!l->tls)
+        return;
+    net_tls_ref(tls);
+    net_tls_unref(l->tls);
+    l->tls = tls;
+}
+
 uint16_t net_listener_port(const struct net_listener *l)
 {
     return l->port;

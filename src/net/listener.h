@@ -35,6 +35,12 @@ struct net_listener *net_listener_new(struct net_loop *loop,
 /* Stops accepting.  Connections that were accepted live on. */
 void net_listener_free(struct net_listener *l);
 
+/*
+ * For handshakes that begin from now on; a reference is taken.  Nothing for a plain
+ * listener.
+ */
+void net_listener_set_tls(struct net_listener *l, struct net_tls *tls);
+
 uint16_t net_listener_port(const struct net_listener *l);
 size_t net_listener_n_conns(const struct net_listener *l);
 

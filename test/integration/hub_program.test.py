@@ -313,6 +313,38 @@ def _():
                 check(u["image"] == image and u["timestamp"] == i)
 
 
+def serial_of(port, context):
+    with socket.create_connection(("127.0.0.1", port), 10) as s, \
+            context.wrap_socket(s, server_hostname="localhost") as t:
+        return t.getpeercert()["serialNumber"]
+
+
+@case("TLS: SIGHUP reads the certificate again, a bad one is left alone, who is there stays")
+def _():
+    folder = temp_dir()
+    ca = make_ca(folder)
+    context = ssl.create_default_context(cafile=ca[0])
+    with tls_hub(folder, ca) as h, \
+            SocketIO(h.port, {"nuc_id": "nuc_a"}, context=context, name="localhost") as a:
+        old = serial_of(h.port, context)
+        cert, _key = make_certificate(folder, ca, "DNS:localhost")
+        equal(serial_of(h.port, context), old, "until it is told")
+        os.kill(h.pid, signal.SIGHUP)
+        h.wait_log("certificate read again")
+        new = serial_of(h.port, context)
+        check(new != old, "a new certificate is shown")
+        with open(cert, "w") as f:
+            f.write("no certificate\n")
+        os.kill(h.pid, signal.SIGHUP)
+        h.wait_log("the old certificate stays: ")
+        equal(serial_of(h.port, context), new)
+        a.emit("snapshot", snapshot("192.0.2.65", nuc_id="nuc_a"))
+        a.answer()
+    with hub() as h:
+        os.kill(h.pid, signal.SIGHUP)
+        equal(get_json(h.port, "/api/status")["status"], "online")
+
+
 @case("TLS: what is not TLS, an old version, or a handshake cut off disturbs nobody")
 def _():
     folder = temp_dir()
