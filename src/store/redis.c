@@ -88,6 +88,7 @@ struct redis_key *redis_key_get(struct redis_store *rs, struct sio_str name)
     list_init(&key->write);
     list_init(&key->check);
     list_init(&key->wanted);
+    list_init(&key->stale);
     list_init(&key->waiters);
     redis_read_key_init(key);
     list_append(&rs->checks, &key->check);
@@ -100,6 +101,7 @@ static void free_key(struct redis_key *key)
     list_remove(&key->write);
     list_remove(&key->check);
     list_remove(&key->wanted);
+    list_remove(&key->stale);
     net_timer_stop(&key->deadline);
     sio_buf_unref(key->got);
     mem_free(key);
@@ -162,8 +164,12 @@ static void on_written(int status, const struct redis_reply *reply, void *user)
 {
     struct redis_key *key = user;
     struct redis_store *rs = key->store;
-    bool again = key->again;
+    bool again;
 
+    if (status == SIO_OK && key->writing_value && rs->on_written)
+        rs->on_written(key->node.key,
+                       rs->user); /* while an answer is due, the key stays */
+    again = key->again;
     key->n_commands--;
     key->writing = key->again = false;
     rs->n_writes--;
@@ -194,6 +200,7 @@ static int send_write(struct redis_key *key)
     if (lives == 0 && !key->deleted)
         return SIO_ERR_NOT_FOUND;
     key->n_writing = 0;
+    key->writing_value = lives > 0;
     if (lives > 0) {
         args[0] = redis_arg(SIO_STR("PSETEX"));
         args[2] = redis_arg((struct sio_str){ms, str_from_u64(lives, ms)});
@@ -247,6 +254,7 @@ static int redis_put(struct store *s, struct sio_str name, struct sio_slice valu
         return rv;
     key->lifetime_s = lifetime_s;
     key->outdated = key->deleted = false;
+    key->overtaken = true;
     redis_key_checked(key);
     if (!redis_conn_is_up(rs->conn)) {
         key->missed = true;
@@ -427,6 +435,7 @@ static const struct store_ops redis_ops = {
     .get = redis_read_get,
     .del = redis_del,
     .list = redis_read_list,
+    .stale = redis_read_stale,
     .state = redis_state,
     .free = redis_free,
 };
@@ -451,10 +460,13 @@ static struct redis_store *new_store(struct net_loop *loop,
     rs->max_bytes = opts->max_bytes;
     rs->max_value = opts->max_value;
     rs->max_keys = opts->max_keys;
+    rs->on_written = opts->on_written;
+    rs->user = opts->user;
     map_init(&rs->keys);
     list_init(&rs->writes);
     list_init(&rs->checks);
     list_init(&rs->wanted);
+    list_init(&rs->stale);
     net_timer_init(&rs->tick, loop, on_tick, rs);
     net_timer_init(&rs->pause, loop, on_pause, rs);
     redis_read_init(rs, opts);

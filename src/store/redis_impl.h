@@ -32,6 +32,7 @@ struct redis_key {
     struct list write;         /* in store->writes, while it waits to be written */
     struct list check;         /* in store->checks */
     struct list wanted;        /* in store->wanted, while it waits to be fetched */
+    struct list stale;         /* in store->stale, once somebody said so */
     struct list waiters;       /* redis_waiter, for the fetch that is under way */
     struct net_timer deadline; /* of those who wait */
     uint64_t checked_ms;       /* when memory and Redis had the same, last */
@@ -41,12 +42,15 @@ struct redis_key {
     int got_status;
     uint32_t lifetime_s;
     bool writing;
-    bool again;    /* to be written once more when that is done */
-    bool deleted;  /* memory has nothing because Redis shall have nothing */
-    bool outdated; /* Redis has something newer than memory */
-    bool missed;   /* Redis may not have what was put: look, and write it if so */
+    bool writing_value; /* and not that there is none */
+    bool again;         /* to be written once more when that is done */
+    bool deleted;       /* memory has nothing because Redis shall have nothing */
+    bool outdated;      /* Redis has something newer than memory */
+    bool missed;        /* Redis may not have what was put: look, and write it if so */
     bool fetching;
-    bool listed; /* fetched for a list */
+    bool overtaken; /* by a put, since the fetch began */
+    bool refetch;   /* what is on its way may be outdated already */
+    bool listed;    /* fetched for a list */
     char name[];
 };
 
@@ -74,6 +78,7 @@ struct redis_store {
     struct list writes; /* to be written, longest waiting first */
     struct list checks; /* all keys, longest unchecked first */
     struct list wanted; /* to be fetched for lists */
+    struct list stale;  /* keys that may be outdated since the last walk */
     struct net_timer tick;
     struct net_timer pause; /* after a write was refused */
     struct redis_scan scans[STORE_REDIS_MAX_KINDS];
@@ -85,6 +90,8 @@ struct redis_store {
     size_t max_bytes;
     size_t max_value;
     size_t max_keys;
+    void (*on_written)(struct sio_str key, void *user);
+    void *user;
     bool refused; /* it takes no writes */
     bool closing;
 };
@@ -110,6 +117,7 @@ void redis_read_key_init(struct redis_key *key);
 void redis_read_get(struct store *s, struct sio_str name, store_get_cb cb, void *user);
 void redis_read_list(struct store *s, struct sio_str prefix, store_list_cb cb,
                      void *user);
+void redis_read_stale(struct store *s, struct sio_str name);
 /* The connection is gone, or the store ends: nothing is fetched any more. */
 void redis_read_stop(struct redis_store *rs);
 

@@ -86,6 +86,7 @@ void redis_read_key_init(struct redis_key *key)
 }
 
 static void walk_on(struct redis_store *rs);
+static int fetch(struct redis_key *key);
 
 /* Into memory, with the age that it has.  SIO_OK, or why it does not exist. */
 static int take_in(struct redis_key *key, int64_t theirs_ms)
@@ -128,17 +129,18 @@ static void on_lives(int status, const struct redis_reply *reply, void *user)
         end_fetch(key, SIO_ERR_NOT_FOUND);
         return;
     }
-    /* What was put meanwhile is newer. */
-    if (!key->outdated && redis_front_get(key->store, key->node.key, &entry)) {
-        end_fetch(key, SIO_OK);
-        return;
+    if (key->overtaken && redis_front_get(key->store, key->node.key, &entry)) {
+        status = SIO_OK;
+    } else {
+        status = take_in(key, theirs_ms);
+        if (status == SIO_OK)
+            key->missed = false;
+        redis_key_checked(key);
     }
-    status = take_in(key, theirs_ms);
-    if (status == SIO_OK)
-        key->missed = false;
-    key->outdated = false;
-    redis_key_checked(key);
-    end_fetch(key, status);
+    key->outdated = key->refetch;
+    /* Who waits may be waiting for what was put there since. */
+    if (!key->refetch || list_empty(&key->waiters) || fetch(key) < 0)
+        end_fetch(key, status);
 }
 
 static int check_value(struct sio_str text, size_t max)
@@ -193,6 +195,7 @@ static int fetch(struct redis_key *key)
         return rv; /* the first answer will be for nobody */
     key->n_commands++;
     key->fetching = true;
+    key->overtaken = key->refetch = false;
     return SIO_OK;
 }
 
@@ -282,8 +285,10 @@ static void on_list_deadline(struct net_timer *timer, void *user)
 static void end_scan(struct redis_scan *scan)
 {
     scan->running = false;
-    scan->known = redis_conn_is_up(scan->store->conn);
-    scan->done_ms = net_loop_now_ms(scan->store->loop);
+    if (scan->n_rounds > 0) {
+        scan->known = redis_conn_is_up(scan->store->conn);
+        scan->done_ms = net_loop_now_ms(scan->store->loop);
+    }
     answer_list(scan);
 }
 
@@ -383,16 +388,47 @@ static struct redis_scan *scan_of(struct redis_store *rs, struct sio_str prefix)
     return NULL;
 }
 
-/* Memory answers where nothing is to be had, or asked for a moment ago. */
-static bool memory_will_do(const struct redis_scan *scan)
+/* All names have been asked for a moment ago. */
+static bool is_recent(const struct redis_scan *scan)
 {
-    uint64_t now_ms = net_loop_now_ms(scan->store->loop);
+    return scan->known && net_loop_now_ms(scan->store->loop) - scan->done_ms < LIST_MS;
+}
 
+/* Those that have become stale since are wanted; true: there are some. */
+static bool want_stale(struct redis_scan *scan)
+{
+    struct redis_key *key;
+
+    list_for_each (key, struct redis_key, stale, &scan->store->stale) {
+        if (!key->outdated)
+            list_remove(&key->stale);
+        else
+            want(scan, key->node.key);
+    }
+    return !list_empty(&scan->store->wanted);
+}
+
+/* Memory answers where nothing is to be had, or asked for a moment ago. */
+static bool memory_will_do(struct redis_scan *scan)
+{
     if (!redis_conn_is_up(scan->store->conn) || is_late(scan->store))
         return true;
     if (scan->running) /* late already, or to be waited for */
         return !net_timer_running(&scan->deadline);
-    return scan->known && now_ms - scan->done_ms < LIST_MS;
+    return is_recent(scan) && !want_stale(scan);
+}
+
+/* Somebody waits: begins with what is wanted, or with all names. */
+static void begin_scan(struct redis_scan *scan)
+{
+    scan->n_rounds = 0;
+    scan->running = true;
+    scan->walked = is_recent(scan);
+    if (net_timer_start(&scan->deadline, READ_MS) < 0 ||
+        (!scan->walked && walk(scan, SIO_STR("0")) < 0))
+        end_scan(scan);
+    else if (scan->walked)
+        walk_on(scan->store);
 }
 
 void redis_read_list(struct store *s, struct sio_str prefix, store_list_cb cb,
@@ -413,13 +449,24 @@ void redis_read_list(struct store *s, struct sio_str prefix, store_list_cb cb,
         return;
     }
     w->list = cb;
-    if (scan->running)
+    if (!scan->running)
+        begin_scan(scan);
+}
+
+/* Others have put something. */
+
+void redis_read_stale(struct store *s, struct sio_str name)
+{
+    struct redis_store *rs = redis_of(s);
+    struct redis_key *key = redis_key_find(rs, name);
+
+    /* Where ours is still to be written, Redis will have nothing newer. */
+    if (!key || list_linked(&key->write) || key->again)
         return;
-    scan->n_rounds = 0;
-    scan->walked = false;
-    scan->running = true;
-    if (net_timer_start(&scan->deadline, READ_MS) < 0 || walk(scan, SIO_STR("0")) < 0)
-        end_scan(scan);
+    key->outdated = true;
+    key->refetch = key->fetching;
+    if (!list_linked(&key->stale))
+        list_append(&rs->stale, &key->stale);
 }
 
 /* Beginning and end. */

@@ -57,6 +57,9 @@ struct store_ops {
     void (*del)(struct store *s, struct sio_str key);
     void (*list)(struct store *s, struct sio_str prefix, store_list_cb cb, void *user);
 
+    /* NULL: there is nobody else who puts. */
+    void (*stale)(struct store *s, struct sio_str key);
+
     enum store_state (*state)(const struct store *s);
 
     /* Answers what is still open with SIO_ERR_CLOSED, and frees. */
@@ -89,6 +92,16 @@ static inline void store_list(struct store *s, struct sio_str prefix, store_list
                               void *user)
 {
     s->ops->list(s, prefix, cb, user);
+}
+
+/*
+ * Somebody else has put a value under key: whoever gets or lists it next, gets what is
+ * there now.  Nothing is fetched before somebody asks.
+ */
+static inline void store_stale(struct store *s, struct sio_str key)
+{
+    if (s->ops->stale)
+        s->ops->stale(s, key);
 }
 
 static inline enum store_state store_state(const struct store *s)
@@ -145,6 +158,12 @@ struct store_redis_options {
     size_t max_bytes;                     /* of memory */
     size_t max_value;                     /* larger ones in Redis do not exist */
     size_t max_keys;                      /* of each kind, that others put */
+    /*
+     * Redis has the value that memory had a moment ago: others may be told.  May use the
+     * store, must not free it.  NULL: nobody wants to know.
+     */
+    void (*on_written)(struct sio_str key, void *user);
+    void *user;
 };
 
 #define STORE_REDIS_MAX_KINDS 4

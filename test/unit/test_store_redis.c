@@ -26,6 +26,8 @@ static const struct store_redis_kind kinds[] = {
 };
 
 struct fixture {
+    int n_written;
+    char written[64]; /* the last key that Redis has confirmed */
     struct net_loop *loop;
     struct store *store;
     int listener;
@@ -82,6 +84,14 @@ static void hang_up(struct fixture *f)
     f->peer = -1;
 }
 
+static void on_written(struct sio_str key, void *user)
+{
+    struct fixture *f = user;
+
+    f->n_written++;
+    snprintf(f->written, sizeof(f->written), "%.*s", (int)key.len, key.ptr);
+}
+
 static int set_up(void **state)
 {
     static struct fixture f;
@@ -94,6 +104,8 @@ static int set_up(void **state)
         .max_bytes = 1 << 20,
         .max_value = 1000,
         .max_keys = 10,
+        .on_written = on_written,
+        .user = &f,
     };
 
     memset(&f, 0, sizeof(f));
@@ -178,13 +190,91 @@ static void writes_the_newest_only(void **state)
 
     connect_up(f);
     put(f, "pic:a", "\"one\"");
-    hear(f, "PSETEX\r\n$5\r\npic:a\r\n$6\r\n300000\r\n$5\r\n\"one\"\r\n");
+    hear(f, "PSETEX\r\n$5\r\npic:a\r\n$6\r\n");
     put(f, "pic:a", "\"two\"");
     put(f, "pic:a", "\"three\"");
     say(f, "+OK\r\n");
     hear(f, "\"three\"");
     assert_null(strstr(f->heard, "two"));
     say(f, "+OK\r\n");
+}
+
+static void tells_what_is_written(void **state)
+{
+    struct fixture *f = *state;
+
+    connect_up(f);
+    put(f, "pic:a", "1");
+    hear(f, "PSETEX");
+    assert_int_equal(f->n_written, 0);
+    say(f, "+OK\r\n");
+    for (int i = 0; i < 5000 && f->n_written == 0; i++)
+        assert_int_equal(net_loop_run_once(f->loop, 2), SIO_OK);
+    assert_string_equal(f->written, "pic:a");
+    put(f, "pic:b", "1");
+    hear(f, "PSETEX");
+    say(f, "-OOM no\r\n");
+    run_until(f, STORE_REFUSED);
+    store_del(f->store, SIO_STR("pic:b"));
+    hear(f, "DEL");
+    say(f, "+OK\r\n");
+    run_until(f, STORE_UP);
+    put(f, "pic:c", "1");
+    hear(f, "PSETEX");
+    hang_up(f);
+    run_until(f, STORE_DOWN);
+    assert_int_equal(f->n_written, 1);
+}
+
+static void wait_value(struct fixture *f, const struct answer *a, const char *value)
+{
+    wait_answer(f, a);
+    assert_string_equal(a->value, value);
+}
+
+static void fetches_what_is_stale(void **state)
+{
+    struct fixture *f = *state;
+    struct answer a = {0}, b = {0}, c = {0}, d = {0};
+
+    connect_up(f);
+    put(f, "pic:a", "1");
+    hear(f, "PSETEX");
+    store_stale(f->store, SIO_STR("pic:a"));
+    store_stale(f->store, SIO_STR("pic:unknown"));
+    say(f, "+OK\r\n");
+    store_get(f->store, SIO_STR("pic:a"), on_get, &a);
+    store_get(f->store, SIO_STR("pic:a"), on_get, &b);
+    hear(f, "PTTL");
+    say(f, "$1\r\n2\r\n:200000\r\n");
+    wait_value(f, &a, "2");
+    wait_value(f, &b, "2");
+    store_get(f->store, SIO_STR("pic:a"), on_get, &c);
+    assert_int_equal(c.n, 1);
+    /* Our own put is newer than what was said before it. */
+    store_stale(f->store, SIO_STR("pic:a"));
+    put(f, "pic:a", "3");
+    store_get(f->store, SIO_STR("pic:a"), on_get, &d);
+    wait_value(f, &d, "3");
+}
+
+/* Said while a fetch is under way: that one may have been too early. */
+static void fetches_again_for_who_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct answer a = {0}, b = {0};
+
+    connect_up(f);
+    store_get(f->store, SIO_STR("pic:a"), on_get, &a);
+    hear(f, "PTTL");
+    store_stale(f->store, SIO_STR("pic:a"));
+    store_get(f->store, SIO_STR("pic:a"), on_get, &b);
+    say(f, "$1\r\n1\r\n:200000\r\n");
+    hear(f, "PTTL");
+    assert_int_equal(a.n + b.n, 0);
+    say(f, "$1\r\n2\r\n:200000\r\n");
+    wait_value(f, &a, "2");
+    wait_value(f, &b, "2");
 }
 
 static void fetches_once_for_all(void **state)
@@ -338,6 +428,34 @@ static void lists_both(void **state)
     assert_int_equal(l.n_ends, 1);
 }
 
+static void lists_what_is_stale(void **state)
+{
+    struct fixture *f = *state;
+    struct listing l = {0}, m = {0};
+    struct answer a = {0};
+
+    connect_up(f);
+    put(f, "pic:a", "1");
+    hear(f, "PSETEX");
+    say(f, "+OK\r\n");
+    store_list(f->store, SIO_STR("pic:"), on_list, &l);
+    hear(f, "SCAN");
+    say(f, "*2\r\n$1\r\n0\r\n*0\r\n");
+    for (int i = 0; i < 5000 && l.n_ends == 0; i++)
+        assert_int_equal(net_loop_run_once(f->loop, 2), SIO_OK);
+    store_stale(f->store, SIO_STR("pic:a"));
+    store_list(f->store, SIO_STR("pic:"), on_list, &m);
+    hear(f, "PTTL"); /* no walk a moment after another */
+    assert_null(strstr(f->heard, "SCAN"));
+    assert_int_equal(m.n_ends, 0);
+    say(f, "$1\r\n2\r\n:1000\r\n");
+    for (int i = 0; i < 5000 && m.n_ends == 0; i++)
+        assert_int_equal(net_loop_run_once(f->loop, 2), SIO_OK);
+    assert_int_equal(m.n, 1);
+    store_get(f->store, SIO_STR("pic:a"), on_get, &a);
+    assert_string_equal(a.value, "2");
+}
+
 static void answers_who_waits_at_its_end(void **state)
 {
     struct fixture *f = *state;
@@ -361,6 +479,10 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(writes_the_newest_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(fetches_once_for_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tells_what_is_written, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(fetches_what_is_stale, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(fetches_again_for_who_waits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lists_what_is_stale, set_up, tear_down),
         cmocka_unit_test_setup_teardown(takes_nothing_that_is_no_json, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(lives_through_rubbish, set_up, tear_down),
