@@ -404,6 +404,15 @@ static struct hub_stream *new_stream(struct hub *hub, struct http_request *r,
     return s;
 }
 
+/* The head.  s: the stream, or NULL where only the head was asked for. */
+static int reply_head(struct http_request *r, struct hub_stream *s)
+{
+    http_reply_field(r, "Cache-Control", SIO_STR("no-store"));
+    http_reply_field(r, "X-Accel-Buffering", SIO_STR("no"));
+    http_reply_close(r);
+    return http_stream_begin(r, 200, TYPE, on_drain, s);
+}
+
 static void begin(struct hub_stream *s)
 {
     static const struct sio_slice head = {NULL, (const uint8_t *)PART_HEAD,
@@ -411,11 +420,8 @@ static void begin(struct hub_stream *s)
     struct http_request *r = s->request;
     struct net_conn *conn = http_request_conn(r);
 
-    http_reply_field(r, "Cache-Control", SIO_STR("no-store"));
-    http_reply_field(r, "X-Accel-Buffering", SIO_STR("no"));
-    http_reply_close(r);
-    if (http_stream_begin(r, 200, TYPE, on_drain, s) < 0) {
-        s->request = NULL; /* a HEAD, or the connection has gone: no on_abort comes */
+    if (reply_head(r, s) < 0) {
+        s->request = NULL; /* the connection has gone: no on_abort comes */
         drop_stream(s);
         return;
     }
@@ -445,6 +451,10 @@ static void on_stream(struct http_request *r, void *user)
     }
     if (hub->live.n_streams >= hub->config->live_max_streams || hub->n_closing > 0) {
         http_reply_error(r, 503, "Demasiadas vistas en vivo");
+        return;
+    }
+    if (http_request_is_head(r)) {
+        reply_head(r, NULL);
         return;
     }
     camera = hub_live_open(hub, ip);

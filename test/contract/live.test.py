@@ -370,10 +370,20 @@ def _():
         v.close()
 
 
-@case("HEAD, bad names, and a hub that ends")
+@case("HEAD has the fields of GET and starts nothing")
 def _():
-    r = http(port(), "HEAD", f"/api/camaras/{IP}/stream")
-    equal((r.status, r.get("Content-Type")), (200, "multipart/x-mixed-replace; boundary=frame"))
+    with Agent(ip="192.0.2.66") as a:
+        r = http(port(), "HEAD", f"/api/camaras/{a.ip}/stream")
+        equal((r.status, r.get("Content-Type"), r.get("Cache-Control"), r.body),
+              (200, "multipart/x-mixed-replace; boundary=frame", "no-store", b""))
+        a.emit("nuc_register", {"nuc_id": a.nuc, "camaras": [a.ip]}, ack=98)
+        said = a.until(lambda t: t == "4398[]")
+        check(not any("stream_start" in t for t in said), said)
+    equal(http(port(), "HEAD", "/api/camaras/%00/stream").status, 404)
+
+
+@case("bad names, and a hub that ends")
+def _():
     for ip in ("%00", "a%0ab", "x" * 200, "%ff"):
         equal(http(port(), "GET", f"/api/camaras/{ip}/stream").status, 404)
     equal(http(port(), "POST", f"/api/camaras/{IP}/stream").status, 405)
