@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "hub/hub_impl.h"
-#include "hub/mp4.h"
 
 /* Files that a list shows; those behind are the oldest. */
 #define LIST_MAX 10000
@@ -146,21 +145,18 @@ struct entry {
 
 struct listing {
     enum hub_alert_kind kind;
+    struct hub_durations *durations;
     const struct hub_folder *before; /* its files are listed already, or NULL */
     struct entry *entries;
     size_t n;
     size_t cap;
 };
 
-static double duration_of(int dir, const char *name)
+static double duration_of(const struct listing *l, int dir, const char *name,
+                          const struct stat *st)
 {
-    struct http_file f;
-    double seconds = -1;
+    double seconds = hub_durations_get(l->durations, dir, name, st);
 
-    if (http_file_open(dir, name, &f) == SIO_OK) {
-        seconds = hub_mp4_duration(&f);
-        http_file_close(&f);
-    }
     return seconds >= 0 && seconds < 1e6 ? seconds : DEFAULT_DURATION;
 }
 
@@ -193,7 +189,7 @@ static int on_listed(const char *name, const struct stat *st, int dir, void *use
         return SIO_ERR_NOMEM;
     e->mtime_us = (int64_t)st->st_mtim.tv_sec * 1000000 + st->st_mtim.tv_nsec / 1000;
     e->size = (uint64_t)st->st_size;
-    e->seconds = l->kind == HUB_ALERT_VIDEO ? duration_of(dir, name) : 0;
+    e->seconds = l->kind == HUB_ALERT_VIDEO ? duration_of(l, dir, name, st) : 0;
     e->id = (uint32_t)++l->n;
     return SIO_OK;
 }
@@ -254,15 +250,19 @@ static void reply_list(struct http_request *r, struct listing *l)
 static void on_list(struct http_request *r, void *user)
 {
     const struct hub_alert_place *p = user;
-    struct listing l = {.kind = p->kind};
+    struct listing l = {.kind = p->kind, .durations = &p->hub->alerts.durations};
     size_t n;
     const struct hub_folder *folders = folders_of(&p->hub->alerts, p->kind, &n);
     int rv = SIO_OK;
 
+    if (p->kind == HUB_ALERT_VIDEO)
+        hub_durations_begin(l.durations, clock_wall_us());
     for (size_t i = 0; i < n && rv == SIO_OK; i++) {
         rv = hub_folder_each(&folders[i], on_listed, &l);
         l.before = &folders[i];
     }
+    if (p->kind == HUB_ALERT_VIDEO)
+        hub_durations_end(l.durations);
     if (rv == SIO_OK)
         reply_list(r, &l);
     else
@@ -393,6 +393,19 @@ static void on_delete(struct http_request *r, void *user)
         http_reply_error(r, 404, words[p->kind].missing);
     else
         http_reply_error(r, 500, "No se pudo eliminar el archivo");
+}
+
+void hub_alerts_init(struct hub_alerts *a)
+{
+    hub_durations_init(&a->durations);
+}
+
+void hub_alerts_fini(struct hub_alerts *a)
+{
+    hub_durations_fini(&a->durations);
+    for (size_t i = 0; i < N_ELEMENTS(a->pictures); i++)
+        hub_folder_fini(&a->pictures[i]);
+    hub_folder_fini(&a->videos);
 }
 
 int hub_alerts_route(struct hub *hub)

@@ -11,6 +11,7 @@
 
 #include <sioc/bytes.h>
 
+#include "hub/durations.h"
 #include "hub/folder.h"
 
 struct hub;
@@ -33,11 +34,15 @@ const char *hub_alert_type(enum hub_alert_kind kind, struct sio_str file);
 struct hub_alerts {
     struct hub_folder pictures[2]; /* searched in this order */
     struct hub_folder videos;
+    struct hub_durations durations; /* of the videos */
     struct hub_alert_place {
         struct hub *hub;
         enum hub_alert_kind kind;
     } places[2];
 };
+
+void hub_alerts_init(struct hub_alerts *a);
+void hub_alerts_fini(struct hub_alerts *a); /* the folders too */
 
 /* Routes /api/intrusos and /api/videos.  SIO_OK or SIO_ERR_NOMEM. */
 int hub_alerts_route(struct hub *hub);

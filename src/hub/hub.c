@@ -49,14 +49,6 @@ static int make_folders(struct hub *hub, struct sio_diag *diag)
     return SIO_OK;
 }
 
-static void free_folders(struct hub *hub)
-{
-    hub_folder_fini(&hub->alerts.pictures[0]);
-    hub_folder_fini(&hub->alerts.pictures[1]);
-    hub_folder_fini(&hub->alerts.videos);
-    hub_folder_fini(&hub->cercas);
-}
-
 static bool is_open(const struct hub_config *config)
 {
     for (size_t i = 0; i < config->n_nucs; i++)
@@ -233,6 +225,7 @@ struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
     hub->open = is_open(config);
     list_init(&hub->live.cameras);
     list_init(&hub->waiting);
+    hub_alerts_init(&hub->alerts);
     random_id(net_loop_random(loop), hub->boot);
     net_timer_init(&hub->tick, loop, on_tick, hub);
     net_timer_init(&hub->deadline, loop, on_deadline, hub);
@@ -271,7 +264,8 @@ void hub_free(struct hub *hub)
     store_free(hub->store);
     hub_registry_fini(&hub->registry);
     hub_programs_fini(hub);
-    free_folders(hub);
+    hub_alerts_fini(&hub->alerts);
+    hub_folder_fini(&hub->cercas);
     hub_www_fini(&hub->www);
     mem_free((void *)hub->origins);
     mem_free(hub);

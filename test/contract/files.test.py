@@ -121,6 +121,22 @@ def _():
                     "VIDEO_LINEA_1_20260101_123459.mov": 5, "roto.mp4": 5})
 
 
+@case("a video that has changed is looked at again, and no other")
+def _():
+    def length():
+        r = get_json(port(), "/api/videos")
+        return {v["archivo"]: v["duracion"] for v in r["videos"]}["cambia.mp4"]
+    path = put(videos, "cambia.mp4", movie(12), age=30)
+    at = os.stat(path).st_mtime_ns
+    equal(length(), 12)
+    put(videos, "cambia.mp4", movie(7))
+    os.utime(path, ns=(at, at))
+    equal(length(), 12, "the same size and time")
+    os.utime(path, ns=(at, at + 1))
+    equal(length(), 7, "another time")
+    os.remove(path)
+
+
 @case("a picture is sent with type, conditions and dates")
 def _():
     r = get(JPG)
