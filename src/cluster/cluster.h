@@ -80,7 +80,10 @@ static inline struct cluster_adapter *cluster_adapter_of(struct sio_adapter *a)
                         rooms);
 }
 
-/* SIO_OK; SIO_ERR_EXISTS: the cluster has one for that name already; SIO_ERR_NOMEM. */
+/*
+ * SIO_OK; with SIO_ERR_EXISTS (the cluster has one for that name already) and
+ * SIO_ERR_NOMEM nothing is to be ended.
+ */
 int cluster_adapter_init(struct cluster_adapter *a, struct sio_cluster *c,
                          const struct sio_adapter_ops *ops,
                          const struct cluster_answer_ops *answers,
@@ -103,10 +106,6 @@ struct sio_namespace *cluster_namespace(const struct sio_cluster *c,
  */
 int cluster_publish(struct sio_cluster *c, enum cluster_topic_kind kind,
                     struct sio_str channel, struct wbuf *w);
-
-/* A name of a channel: its parts joined, in w. */
-void cluster_channel(struct wbuf *w, const struct sio_cluster *c, const char *suffix,
-                     struct sio_str nsp);
 
 /*
  * The most bytes that a message from another server may have: whatever a client may send

@@ -19,7 +19,7 @@ struct sio_parser;
 struct sio_codec {
     const struct sio_parser *parser;
     uint32_t max_attachments; /* of a packet */
-    size_t max_bytes; /* of a packet and those of its attachments that are there */
+    size_t max_bytes;  /* of a packet and those of its attachments that are there */
     bool nsp_optional; /* a packet that names no namespace is of "/", in any encoding */
 };
 

@@ -1,0 +1,205 @@
+/*
+ * cluster.c - many servers that act as one: what all adapters share
+ */
+#include <config.h>
+
+#include "cluster/cluster.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "cluster/local.h"
+#include "cluster/questions.h"
+#include "socketio/namespace.h"
+#include "socketio/server.h"
+
+#define DEFAULT_KEY                "socket.io"
+#define DEFAULT_REQUEST_TIMEOUT_MS 5000
+
+/* Room for what stands around a packet. */
+#define MESSAGE_ROOM          65536
+
+#define COMPLAINTS_PER_MINUTE 5
+
+static void on_up(struct cluster_bus *bus, void *user)
+{
+    (void)bus;
+    (void)user;
+}
+
+/* Answers that are published now reach nobody. */
+static void on_down(struct cluster_bus *bus, void *user)
+{
+    (void)bus;
+    cluster_questions_close(user);
+}
+
+static const struct cluster_bus_ops bus_ops = {on_up, on_down};
+
+static int take_options(struct sio_cluster *c, const struct sio_cluster_options *opts)
+{
+    const char *key = opts->key ? opts->key : DEFAULT_KEY;
+
+    c->mode = opts->mode;
+    c->direct_answers = opts->direct_answers;
+    c->request_timeout_ms = opts->request_timeout_ms ? opts->request_timeout_ms
+                                                     : DEFAULT_REQUEST_TIMEOUT_MS;
+    random_id(net_loop_random(c->loop), c->uid);
+    c->key = mem_strndup(key, strlen(key));
+    return c->key ? SIO_OK : SIO_ERR_NOMEM;
+}
+
+static int start(struct sio_cluster *c, const struct sio_cluster_options *opts,
+                 struct sio_diag *diag)
+{
+    struct cluster_bus_options bus = {.url = sio_str_from(opts->redis_url),
+                                      .max_unsent = opts->max_unsent};
+
+    if (take_options(c, opts) < 0)
+        return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+    c->bus = cluster_bus_new(c->loop, &bus, diag);
+    if (!c->bus)
+        return SIO_ERR_INVAL;
+    cluster_bus_watch(c->bus, &c->watcher);
+    return SIO_OK;
+}
+
+struct sio_cluster *sio_cluster_new(struct net_loop *loop,
+                                    const struct sio_cluster_options *opts,
+                                    struct sio_diag *diag)
+{
+    struct sio_cluster *c;
+
+    if (!opts->redis_url) {
+        sio_diag_set(diag, SIO_ERR_INVAL, "a cluster needs the URL of a Redis");
+        return NULL;
+    }
+    c = mem_new(struct sio_cluster);
+    if (!c) {
+        sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    c->loop = loop;
+    map_init(&c->adapters);
+    map_init(&c->questions);
+    list_init(&c->open);
+    list_init(&c->watcher.link);
+    c->watcher.ops = &bus_ops;
+    c->watcher.user = c;
+    if (start(c, opts, diag) < 0) {
+        sio_cluster_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void sio_cluster_free(struct sio_cluster *c)
+{
+    if (!c)
+        return;
+    cluster_bus_unwatch(&c->watcher);
+    cluster_bus_free(c->bus);
+    map_fini(&c->adapters);
+    map_fini(&c->questions);
+    mem_free(c->key);
+    mem_free(c);
+}
+
+struct sio_adapter *sio_cluster_adapter(struct sio_namespace *ns, void *cluster)
+{
+    struct sio_cluster *c = cluster;
+
+    return c->mode == SIO_CLUSTER_PUBSUB ? cluster_pubsub_new(c, ns) : NULL;
+}
+
+bool sio_cluster_is_up(const struct sio_cluster *c)
+{
+    return cluster_bus_is_up(c->bus);
+}
+
+struct sio_str sio_cluster_uid(const struct sio_cluster *c)
+{
+    return (struct sio_str){c->uid, RANDOM_ID_LEN};
+}
+
+void sio_cluster_stats(const struct sio_cluster *c, struct sio_cluster_stats *out)
+{
+    *out = c->stats;
+}
+
+struct cluster_bus *sio_cluster_bus(struct sio_cluster *c)
+{
+    return c->bus;
+}
+
+/* For adapters. */
+
+int cluster_adapter_init(struct cluster_adapter *a, struct sio_cluster *c,
+                         const struct sio_adapter_ops *ops,
+                         const struct cluster_answer_ops *answers,
+                         struct sio_namespace *ns)
+{
+    int rv;
+
+    sio_rooms_init(&a->rooms, ops, ns);
+    a->cluster = c;
+    a->answers = answers;
+    list_init(&a->questions);
+    list_init(&a->sides);
+    rv = map_add(&c->adapters, &a->node, sio_namespace_name(ns));
+    if (rv < 0)
+        sio_rooms_fini(&a->rooms);
+    return rv;
+}
+
+void cluster_adapter_fini(struct cluster_adapter *a)
+{
+    map_remove(&a->cluster->adapters, &a->node);
+    cluster_local_end(a);
+    cluster_questions_end(a);
+    sio_rooms_fini(&a->rooms);
+}
+
+struct sio_namespace *cluster_namespace(const struct sio_cluster *c,
+                                        struct sio_str name)
+{
+    struct map_node *node = map_find(&c->adapters, name);
+
+    return node ? container_of(node, struct cluster_adapter, node)->rooms.base.ns
+                : NULL;
+}
+
+int cluster_publish(struct sio_cluster *c, enum cluster_topic_kind kind,
+                    struct sio_str channel, struct wbuf *w)
+{
+    int rv = w->error;
+    struct sio_buf *buf = rv == SIO_OK ? wbuf_take(w) : NULL;
+
+    if (buf) {
+        struct sio_slice whole = sio_slice_of(buf);
+
+        rv = cluster_bus_publish(c->bus, kind, channel, &whole, 1, NULL, NULL);
+        sio_buf_unref(buf);
+    } else if (rv == SIO_OK) {
+        rv = SIO_ERR_NOMEM;
+    }
+    if (rv == SIO_OK)
+        c->stats.n_sent++;
+    else
+        c->stats.n_dropped++;
+    return rv;
+}
+
+size_t cluster_max_message(const struct cluster_adapter *a)
+{
+    size_t packet = a->rooms.base.ns->server->codec.max_bytes;
+
+    return packet < SIZE_MAX - MESSAGE_ROOM ? packet + MESSAGE_ROOM : packet;
+}
+
+void cluster_reject(struct sio_cluster *c, struct sio_str channel, int why)
+{
+    c->stats.n_rejected++;
+    if (log_limit(&c->complaints, net_loop_now_ms(c->loop), COMPLAINTS_PER_MINUTE))
+        log_warn(net_loop_log(c->loop), "cluster: rejected channel=%.*s why=\"%s\"",
+                 STR_ARG(channel), sio_strerror(why));
+}
