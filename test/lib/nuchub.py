@@ -98,7 +98,8 @@ def wait_for(condition, what, timeout=TIMEOUT):
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"waited {timeout:g} s in vain for {what}")
+            raise AssertionError(f"waited {timeout:g} s in vain for "
+                                 f"{what() if callable(what) else what}")
         time.sleep(0.02)
 
 
