@@ -38,7 +38,7 @@ def put(folder, name, text):
 
 
 def hubs(ports):
-    return {f"192.0.2.1{i}:5000": f"127.0.0.1:{port}" for i, port in enumerate(ports, 1)}
+    return {f"192.0.2.1{i}:8080": f"127.0.0.1:{port}" for i, port in enumerate(ports, 1)}
 
 
 NGINX = """\
