@@ -64,6 +64,8 @@ struct options {
     struct sio_server_options server;
     struct eio_listen_options listen;
     struct sio_admin_options admin;
+    struct sio_cluster_options cluster;
+    const char *name;
     bool raw;
 };
 
@@ -88,6 +90,12 @@ enum {
     OPT_CLIENT_DIR,
     OPT_ALLOW_EIO3,
     OPT_JSONP,
+    OPT_REDIS,
+    OPT_REDIS_MODE,
+    OPT_REDIS_KEY,
+    OPT_REDIS_TIMEOUT,
+    OPT_PYTHON_CHANNEL,
+    OPT_NAME,
     OPT_TLS_CERT,
     OPT_TLS_KEY,
     OPT_HELP,
@@ -114,6 +122,12 @@ static const struct option long_options[] = {
     {"client-dir", required_argument, NULL, OPT_CLIENT_DIR},
     {"allow-eio3", no_argument, NULL, OPT_ALLOW_EIO3},
     {"jsonp", no_argument, NULL, OPT_JSONP},
+    {"redis", required_argument, NULL, OPT_REDIS},
+    {"redis-mode", required_argument, NULL, OPT_REDIS_MODE},
+    {"redis-key", required_argument, NULL, OPT_REDIS_KEY},
+    {"redis-timeout", required_argument, NULL, OPT_REDIS_TIMEOUT},
+    {"python-channel", required_argument, NULL, OPT_PYTHON_CHANNEL},
+    {"name", required_argument, NULL, OPT_NAME},
     {"tls-cert", required_argument, NULL, OPT_TLS_CERT},
     {"tls-key", required_argument, NULL, OPT_TLS_KEY},
     {"help", no_argument, NULL, OPT_HELP},
@@ -145,6 +159,12 @@ static void usage(FILE *f)
           "  --allow-eio3          clients of Socket.IO 2, too; they may poll by "
           "scripts\n"
           "  --jsonp               polling by scripts, too\n"
+          "  --redis URL           act as one with the other servers on that Redis\n"
+          "  --redis-mode MODE     pubsub or sharded (pubsub)\n"
+          "  --redis-key KEY       the beginning of the channels (socket.io)\n"
+          "  --redis-timeout N     for answers of other servers (5000)\n"
+          "  --python-channel NAME clients get what python-socketio emits there\n"
+          "  --name NAME           what it answers to other servers (conformance)\n"
           "  --tls-cert FILE --tls-key FILE\n",
           f);
 }
@@ -172,6 +192,32 @@ static enum sio_parser_kind parser_kind(const char *name)
         return SIO_PARSER_MSGPACK;
     fprintf(stderr, "conformance: --parser: not json or msgpack: %s\n", name);
     exit(2);
+}
+
+static enum sio_cluster_mode cluster_mode(const char *name)
+{
+    if (strcmp(name, "pubsub") == 0)
+        return SIO_CLUSTER_PUBSUB;
+    if (strcmp(name, "sharded") == 0)
+        return SIO_CLUSTER_SHARDED;
+    fprintf(stderr, "conformance: --redis-mode: not pubsub or sharded: %s\n", name);
+    exit(2);
+}
+
+static bool take_cluster_option(struct options *o, int opt, const char *name)
+{
+    switch (opt) {
+    case OPT_REDIS: o->cluster.redis_url = optarg; break;
+    case OPT_REDIS_MODE: o->cluster.mode = cluster_mode(optarg); break;
+    case OPT_REDIS_KEY: o->cluster.key = optarg; break;
+    case OPT_REDIS_TIMEOUT:
+        o->cluster.request_timeout_ms = number(name, optarg, INT32_MAX);
+        break;
+    case OPT_PYTHON_CHANNEL: o->cluster.python_channel = optarg; break;
+    case OPT_NAME: o->name = optarg; break;
+    default: return false;
+    }
+    return true;
 }
 
 static const struct eio_cookie cookie = {.http_only = true};
@@ -240,8 +286,13 @@ static void parse_options(struct options *o, int argc, char **argv)
     o->server.engine.allow_request = on_request;
     /* A burst to a slow reader is part of the tests. */
     o->server.engine.max_queue_bytes = 64 << 20;
-    while ((opt = getopt_long(argc, argv, "", long_options, &i)) != -1)
-        take_option(o, opt, opt > 0 && opt < OPT_HELP ? long_options[i].name : "");
+    o->name = "conformance";
+    while ((opt = getopt_long(argc, argv, "", long_options, &i)) != -1) {
+        const char *name = opt > 0 && opt < OPT_HELP ? long_options[i].name : "";
+
+        if (!take_cluster_option(o, opt, name))
+            take_option(o, opt, name);
+    }
     if (optind < argc) {
         usage(stderr);
         exit(2);
@@ -253,8 +304,8 @@ static int add_status(struct app *app)
 {
     static const char text[] = "{\"status\":\"ok\"}";
 
-    return sio_http_page(sio_server_http(app->server), "/api/status", "application/json",
-                         text, sizeof(text) - 1);
+    return sio_http_page(sio_server_http(app->server), "/api/status",
+                         "application/json", text, sizeof(text) - 1);
 }
 
 static int attach_admin(struct app *app, const struct options *o, struct sio_diag *diag)
@@ -267,7 +318,20 @@ static int attach_admin(struct app *app, const struct options *o, struct sio_dia
     return sio_admin_attach(app->server, &admin, diag);
 }
 
-static int start(struct app *app, const struct options *o, struct sio_diag *diag)
+static int join_cluster(struct app *app, struct options *o, struct sio_diag *diag)
+{
+    app->name = o->name;
+    if (!o->cluster.redis_url)
+        return SIO_OK;
+    app->cluster = sio_cluster_new(app->loop, &o->cluster, diag);
+    if (!app->cluster)
+        return SIO_ERR_INVAL;
+    o->server.adapter = sio_cluster_adapter;
+    o->server.adapter_user = app->cluster;
+    return SIO_OK;
+}
+
+static int start(struct app *app, struct options *o, struct sio_diag *diag)
 {
     struct eio_server_options engine = o->server.engine;
     int rv;
@@ -280,6 +344,9 @@ static int start(struct app *app, const struct options *o, struct sio_diag *diag
                            : SIO_ERR_INVAL;
     }
     app->recovery = o->server.recovery.max_away_ms > 0;
+    rv = join_cluster(app, o, diag);
+    if (rv < 0)
+        return rv;
     app->server = sio_server_new(app->loop, &o->server, diag);
     if (!app->server)
         return SIO_ERR_INVAL;
@@ -356,6 +423,7 @@ int main(int argc, char **argv)
     }
     end_joins(&app);
     sio_server_free(app.server);
+    sio_cluster_free(app.cluster);
     if (app.engine)
         eio_server_free(app.engine);
     if (app.loop)

@@ -4,6 +4,7 @@
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
 
+#include <sioc/cluster.h>
 #include <sioc/engineio.h>
 #include <sioc/server.h>
 
@@ -26,6 +27,8 @@ struct app {
     struct watch *watches;
     struct slow *slow; /* joins that take their time */
     bool recovery;
+    struct sio_cluster *cluster; /* NULL: alone */
+    const char *name;            /* among the servers of the cluster */
 };
 
 /* conformance_args.c: arguments and answers */

@@ -38,6 +38,8 @@ static void on_contract(struct sio_socket *s, struct sio_event *e, void *user)
         cJSON_AddItemToArray(list, cJSON_CreateString(features[i]));
     if (app->recovery)
         cJSON_AddItemToArray(list, cJSON_CreateString("recovery"));
+    if (app->cluster)
+        cJSON_AddItemToArray(list, cJSON_CreateString("cluster"));
     answer(e, o);
 }
 

@@ -203,6 +203,21 @@ static void on_side_answers(int status, const struct sio_answers *answers, void 
     sio_message_free(m);
 }
 
+/* Another server's `side`: to the clients here, and answered with this one's name. */
+static void on_side(struct sio_namespace *ns, struct sio_event *e, void *user)
+{
+    const struct app *app = user;
+    struct sio_target target = {.local = true};
+    struct sio_message *m = sio_message_new("side");
+
+    if (m && is_id(sio_event_name(e), "side")) {
+        sio_message_add_event(m, e, 0);
+        sio_namespace_emit(ns, &target, m);
+    }
+    sio_message_free(m);
+    answer(e, cJSON_CreateString(app->name));
+}
+
 static void on_side_emit(struct sio_socket *s, struct sio_event *e, void *user)
 {
     struct sio_message *m = sio_message_new("side");
@@ -254,5 +269,6 @@ int add_room_events(struct sio_namespace *ns, struct app *app)
         {"kick-close", on_kick_close},
     };
 
+    sio_namespace_on_side_emit(ns, on_side, app);
     return add_handlers(ns, list, sizeof(list) / sizeof(list[0]), app);
 }

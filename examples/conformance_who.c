@@ -158,12 +158,33 @@ static void on_stats(struct sio_socket *s, struct sio_event *e, void *user)
     answer(e, o);
 }
 
+/* What crossed between servers: {up, sent, dropped, received, rejected, foreign, timeouts}. */
+static void on_cluster(struct sio_socket *s, struct sio_event *e, void *user)
+{
+    const struct app *app = user;
+    struct sio_cluster_stats stats = {0};
+    cJSON *o = cJSON_CreateObject();
+
+    (void)s;
+    if (app->cluster)
+        sio_cluster_stats(app->cluster, &stats);
+    cJSON_AddBoolToObject(o, "up", app->cluster && sio_cluster_is_up(app->cluster));
+    cJSON_AddNumberToObject(o, "sent", (double)stats.n_sent);
+    cJSON_AddNumberToObject(o, "dropped", (double)stats.n_dropped);
+    cJSON_AddNumberToObject(o, "received", (double)stats.n_received);
+    cJSON_AddNumberToObject(o, "rejected", (double)stats.n_rejected);
+    cJSON_AddNumberToObject(o, "foreign", (double)stats.n_foreign);
+    cJSON_AddNumberToObject(o, "timeouts", (double)stats.n_timeouts);
+    answer(e, o);
+}
+
 int add_who_events(struct sio_namespace *ns, struct app *app)
 {
     static const struct event_handler list[] = {
         {"whoami", on_whoami},
         {"watch", on_watch},
         {"stats", on_stats},
+        {"cluster", on_cluster},
     };
 
     return add_handlers(ns, list, sizeof(list) / sizeof(list[0]), app);

@@ -31,7 +31,7 @@ async function isFree(port) {
 }
 
 // Below the range that the kernel gives to clients.
-async function freePort() {
+export async function freePort() {
   for (;;) {
     const port = 20000 + Math.floor(Math.random() * 12000);
     if (await isFree(port)) return port;
