@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "redis/conn.h"
+#include "redis/tls.h"
 
 #define MAX_UNSENT  ((size_t)16 * 1024 * 1024)
 #define MAX_MESSAGE ((size_t)32 * 1024 * 1024)
@@ -297,7 +298,9 @@ static void on_listener_down(struct redis_conn *c, void *user)
 
 /* Beginning and end. */
 
-static int open_connections(struct cluster_bus *bus, size_t max_message)
+static int open_connections(struct cluster_bus *bus,
+                            const struct cluster_bus_options *opts,
+                            struct sio_diag *diag)
 {
     static const struct redis_conn_ops publisher_ops = {
         .on_up = on_publisher_up,
@@ -308,34 +311,40 @@ static int open_connections(struct cluster_bus *bus, size_t max_message)
         .on_down = on_listener_down,
         .on_push = on_push,
     };
-    struct redis_conn_options opts = {.url = &bus->url, .name = "publisher"};
+    struct redis_conn_options conn_opts = {
+        .url = &bus->url,
+        .name = "publisher",
+        .max_reply = 65536, /* numbers, and errors */
+    };
+    int rv = redis_url_parse(opts->url, &bus->url, diag);
 
-    opts.max_reply = 65536; /* numbers, and errors */
-    bus->publisher = redis_conn_new(bus->loop, &opts, &publisher_ops, bus);
-    opts.name = "listener";
-    opts.max_reply = max_message ? max_message : MAX_MESSAGE;
-    opts.idle_ms = LISTEN_IDLE;
-    opts.hang_ms = LISTEN_HANG;
-    bus->listener = redis_conn_new(bus->loop, &opts, &listener_ops, bus);
-    return bus->publisher && bus->listener ? SIO_OK : SIO_ERR_NOMEM;
+    if (rv == SIO_OK)
+        rv = redis_tls_new(&bus->url, &conn_opts.tls, diag);
+    if (rv < 0)
+        return rv;
+    bus->publisher = redis_conn_new(bus->loop, &conn_opts, &publisher_ops, bus);
+    conn_opts.name = "listener";
+    conn_opts.max_reply = opts->max_message ? opts->max_message : MAX_MESSAGE;
+    conn_opts.idle_ms = LISTEN_IDLE;
+    conn_opts.hang_ms = LISTEN_HANG;
+    bus->listener = redis_conn_new(bus->loop, &conn_opts, &listener_ops, bus);
+    net_tls_unref(conn_opts.tls);
+    if (bus->publisher && bus->listener)
+        return SIO_OK;
+    return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
 }
 
 struct cluster_bus *cluster_bus_new(struct net_loop *loop,
                                     const struct cluster_bus_options *opts,
                                     struct sio_diag *diag)
 {
-    struct cluster_bus *bus;
-    struct redis_url url;
+    struct cluster_bus *bus = mem_new(struct cluster_bus);
 
-    if (redis_url_parse(opts->url, &url, diag) < 0)
-        return NULL;
-    bus = mem_new(struct cluster_bus);
     if (!bus) {
-        redis_url_fini(&url);
-        goto no_memory;
+        sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+        return NULL;
     }
     bus->loop = loop;
-    bus->url = url;
     bus->max_unsent = opts->max_unsent ? opts->max_unsent : MAX_UNSENT;
     for (size_t i = 0; i < N_KINDS; i++)
         map_init(&bus->channels[i]);
@@ -343,11 +352,9 @@ struct cluster_bus *cluster_bus_new(struct net_loop *loop,
     list_init(&bus->look.link);
     bus->look.run = on_look;
     net_timer_init(&bus->retry, loop, on_retry, bus);
-    if (open_connections(bus, opts->max_message) == SIO_OK)
+    if (open_connections(bus, opts, diag) == SIO_OK)
         return bus;
     cluster_bus_free(bus);
-no_memory:
-    sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
     return NULL;
 }
 

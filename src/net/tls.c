@@ -39,6 +39,7 @@ struct net_tls {
     unsigned refs;
     bool server;
     bool insecure;
+    bool any_name;
     SSL_CTX *ssl_ctx;
     BIO_METHOD *bio_method;
 };
@@ -264,9 +265,11 @@ struct net_tls *net_tls_client_new(const struct net_tls_client_options *opts,
         return NULL;
     }
     tls->insecure = opts->insecure;
+    tls->any_name = opts->any_name;
     if (opts->only_tls_1_3)
         SSL_CTX_set_min_proto_version(tls->ssl_ctx, TLS1_3_VERSION);
-    SSL_CTX_set_alpn_protos(tls->ssl_ctx, alpn, sizeof(alpn) - 1);
+    if (!opts->no_alpn)
+        SSL_CTX_set_alpn_protos(tls->ssl_ctx, alpn, sizeof(alpn) - 1);
     rv = set_trust(tls->ssl_ctx, opts, diag);
     if (rv == SIO_OK && opts->cert_file)
         rv = load_certificate(tls->ssl_ctx, opts->cert_file,
@@ -308,13 +311,16 @@ static int set_name(struct tls_session *s, const char *name)
         char text[NET_ADDR_SIZE];
 
         net_addr_format(&addr, text);
-        return X509_VERIFY_PARAM_set1_ip_asc(param, text) == 1 ? SIO_OK : SIO_ERR_NOMEM;
+        return s->tls->any_name || X509_VERIFY_PARAM_set1_ip_asc(param, text) == 1
+                   ? SIO_OK
+                   : SIO_ERR_NOMEM;
     }
-    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 ||
-        SSL_set_tlsext_host_name(s->ssl, name) != 1)
+    if (SSL_set_tlsext_host_name(s->ssl, name) != 1)
         return SIO_ERR_NOMEM;
-    return SIO_OK;
+    if (s->tls->any_name)
+        return SIO_OK;
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1 ? SIO_OK : SIO_ERR_NOMEM;
 }
 
 struct tls_session *tls_session_new(struct net_tls *tls, struct loop_tls *scratch,

@@ -24,7 +24,9 @@ struct net_tls_client_options {
     const char *ca_file;
     const char *cert_file; /* client certificate, or NULL */
     const char *key_file;
-    bool insecure;     /* no verification at all; for tests */
+    bool insecure;     /* no verification at all */
+    bool any_name;     /* the chain is verified, the name is not */
+    bool no_alpn;      /* what is spoken is not HTTP */
     bool only_tls_1_3; /* else 1.2 and later */
 };
 /* Client side: verifies chain and host name (RFC 6125), sends SNI. opts may be NULL. */

@@ -415,6 +415,7 @@ static void connect_now(struct redis_conn *c)
         .host = c->opts.url->host,
         .port = c->opts.url->port,
         .path = c->opts.url->path,
+        .tls = c->opts.tls,
         .timeout_ms = CONNECT_MS,
     };
 
@@ -466,7 +467,8 @@ static void describe(struct redis_conn *c)
     if (u->path)
         snprintf(c->where, sizeof(c->where), "%s", u->path);
     else
-        snprintf(c->where, sizeof(c->where), "%.100s:%u", u->host, (unsigned)u->port);
+        snprintf(c->where, sizeof(c->where), "%.100s:%u%s", u->host, (unsigned)u->port,
+                 u->tls ? " (TLS)" : "");
 }
 
 struct redis_conn *redis_conn_new(struct net_loop *loop,
@@ -491,6 +493,8 @@ struct redis_conn *redis_conn_new(struct net_loop *loop,
         mem_free(c);
         return NULL;
     }
+    if (c->opts.tls)
+        net_tls_ref(c->opts.tls);
     return c;
 }
 
@@ -502,5 +506,6 @@ void redis_conn_free(struct redis_conn *c)
     net_timer_stop(&c->timer);
     drop_conn(c);
     close_commands(c);
+    net_tls_unref(c->opts.tls);
     mem_free(c);
 }

@@ -16,6 +16,7 @@
 #include <sioc/bytes.h>
 
 #include "net/loop.h"
+#include "net/tls.h"
 #include "redis/reply.h"
 #include "redis/url.h"
 
@@ -42,10 +43,11 @@ struct redis_conn_ops {
 
 struct redis_conn_options {
     const struct redis_url *url; /* borrowed for the connection's life */
-    const char *name;            /* tells several connections apart in the log */
-    size_t max_reply;            /* bytes; 0: 512 MiB, the most that a value can have */
-    uint32_t idle_ms;            /* nothing has come: ask whether it lives; 0: 5000 */
-    uint32_t hang_ms; /* an answer is owed and nothing comes: gone; 0: 5000 */
+    struct net_tls *tls; /* redis/tls.h: as the URL says; a reference is taken */
+    const char *name;    /* tells several connections apart in the log */
+    size_t max_reply;    /* bytes; 0: 512 MiB, the most that a value can have */
+    uint32_t idle_ms;    /* nothing has come: ask whether it lives; 0: 5000 */
+    uint32_t hang_ms;    /* an answer is owed and nothing comes: gone; 0: 5000 */
 };
 
 /*

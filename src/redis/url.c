@@ -2,6 +2,7 @@
 
 #include "redis/url.h"
 
+#include "base/list.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -101,6 +102,62 @@ static size_t end_of_authority(struct sio_str s)
     return n;
 }
 
+/* As redis-py takes it: any case, any of the usual words. */
+static int set_bool(bool *to, struct sio_str text, struct sio_diag *diag)
+{
+    static const char *const words[] = {"0", "f", "false", "n", "no",
+                                        "1", "t", "true",  "y", "yes"};
+
+    for (size_t i = 0; i < N_ELEMENTS(words); i++) {
+        if (!str_ieq(text, sio_str_from(words[i])))
+            continue;
+        *to = i >= N_ELEMENTS(words) / 2;
+        return SIO_OK;
+    }
+    return refuse(diag, "ssl_check_hostname is neither true nor false");
+}
+
+static int set_trust(struct redis_url *u, struct sio_str text, struct sio_diag *diag)
+{
+    u->insecure = str_eq_cstr(text, "none");
+    if (u->insecure || str_eq_cstr(text, "optional") || str_eq_cstr(text, "required"))
+        return SIO_OK;
+    return refuse(diag, "ssl_cert_reqs is none of none, optional and required");
+}
+
+static int read_tls_field(struct redis_url *u, struct sio_str name,
+                          struct sio_str value, struct sio_diag *diag)
+{
+    bool check = true;
+    int rv = SIO_OK;
+
+    if (str_eq_cstr(name, "ssl_cert_reqs"))
+        return set_trust(u, value, diag);
+    if (str_eq_cstr(name, "ssl_ca_certs"))
+        return set_decoded(&u->ca_file, value, diag);
+    if (str_eq_cstr(name, "ssl_certfile"))
+        return set_decoded(&u->cert_file, value, diag);
+    if (str_eq_cstr(name, "ssl_keyfile"))
+        return set_decoded(&u->key_file, value, diag);
+    if (str_eq_cstr(name, "ssl_check_hostname")) {
+        rv = set_bool(&check, value, diag);
+        u->any_name = !check;
+    }
+    return rv;
+}
+
+static int read_field(struct redis_url *u, struct sio_str name, struct sio_str value,
+                      struct sio_diag *diag)
+{
+    if (str_eq_cstr(name, "db"))
+        return set_db(u, value, diag);
+    if (str_eq_cstr(name, "username"))
+        return set_decoded(&u->user, value, diag);
+    if (str_eq_cstr(name, "password"))
+        return set_decoded(&u->password, value, diag);
+    return u->tls ? read_tls_field(u, name, value, diag) : SIO_OK;
+}
+
 static int read_query(struct redis_url *u, struct sio_str query, struct sio_diag *diag)
 {
     int rv = SIO_OK;
@@ -109,14 +166,8 @@ static int read_query(struct redis_url *u, struct sio_str query, struct sio_diag
         struct sio_str value = str_cut(&query, '&');
         struct sio_str name = str_cut(&value, '=');
 
-        if (!value.ptr)
-            continue;
-        if (str_eq_cstr(name, "db"))
-            rv = set_db(u, value, diag);
-        else if (str_eq_cstr(name, "username"))
-            rv = set_decoded(&u->user, value, diag);
-        else if (str_eq_cstr(name, "password"))
-            rv = set_decoded(&u->password, value, diag);
+        if (value.ptr)
+            rv = read_field(u, name, value, diag);
     }
     return rv;
 }
@@ -200,6 +251,8 @@ static int read_unix(struct redis_url *u, struct sio_str rest, struct sio_diag *
 
 static int read_url(struct redis_url *u, struct sio_str text, struct sio_diag *diag)
 {
+    static const char bad_scheme[] =
+        "begins with none of redis://, rediss:// and unix://";
     size_t colon = str_find(text, ':');
     struct sio_str scheme = {text.ptr, colon};
     struct sio_str rest = behind(text, colon);
@@ -209,17 +262,14 @@ static int read_url(struct redis_url *u, struct sio_str text, struct sio_diag *d
     if (!bytes_are_legal(text))
         return refuse(diag, "has a character that must be percent-encoded");
     if (!str_starts(rest, SIO_STR("://")))
-        return refuse(diag, "begins with neither redis:// nor unix://");
+        return refuse(diag, bad_scheme);
     rest = behind(rest, 3);
-    if (str_ieq(scheme, SIO_STR("redis")))
-        return read_tcp(u, rest, diag);
     if (str_ieq(scheme, SIO_STR("unix")))
         return read_unix(u, rest, diag);
-    if (str_ieq(scheme, SIO_STR("rediss")))
-        return sio_diag_set(diag, SIO_ERR_UNSUPPORTED,
-                            "rediss:// is not supported, there is no TLS "
-                            "to Redis in this build");
-    return refuse(diag, "begins with neither redis:// nor unix://");
+    u->tls = str_ieq(scheme, SIO_STR("rediss"));
+    if (u->tls || str_ieq(scheme, SIO_STR("redis")))
+        return read_tcp(u, rest, diag);
+    return refuse(diag, bad_scheme);
 }
 
 int redis_url_parse(struct sio_str text, struct redis_url *out, struct sio_diag *diag)
@@ -230,6 +280,8 @@ int redis_url_parse(struct sio_str text, struct redis_url *out, struct sio_diag 
     rv = read_url(out, text, diag);
     if (rv == SIO_OK && out->user && !out->password)
         rv = refuse(diag, "a user without a password");
+    if (rv == SIO_OK && out->key_file && !out->cert_file)
+        rv = refuse(diag, "ssl_keyfile without ssl_certfile");
     if (rv < 0)
         redis_url_fini(out);
     return rv;
@@ -241,5 +293,8 @@ void redis_url_fini(struct redis_url *u)
     free_text(u->path);
     free_text(u->user);
     free_text(u->password);
+    free_text(u->ca_file);
+    free_text(u->cert_file);
+    free_text(u->key_file);
     memset(u, 0, sizeof(*u));
 }

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "redis/tls.h"
 
 #define TICK_MS         1000
 #define CHECK_MS        2000 /* others may have put something newer since */
@@ -440,20 +441,13 @@ static const struct store_ops redis_ops = {
     .free = redis_free,
 };
 
-/* Takes url over, also where it returns NULL. */
 static struct redis_store *new_store(struct net_loop *loop,
-                                     const struct store_redis_options *opts,
-                                     struct redis_url *url)
+                                     const struct store_redis_options *opts)
 {
-    static const struct redis_conn_ops ops = {.on_up = on_up, .on_down = on_down};
     struct redis_store *rs = mem_new(struct redis_store);
-    struct redis_conn_options conn_opts = {.name = "store"};
 
-    if (!rs) {
-        redis_url_fini(url);
+    if (!rs)
         return NULL;
-    }
-    rs->url = *url;
     rs->base.ops = &redis_ops;
     rs->loop = loop;
     rs->log = net_loop_log(loop);
@@ -470,36 +464,53 @@ static struct redis_store *new_store(struct net_loop *loop,
     net_timer_init(&rs->tick, loop, on_tick, rs);
     net_timer_init(&rs->pause, loop, on_pause, rs);
     redis_read_init(rs, opts);
-    rs->front = store_memory_new(loop, opts->max_bytes);
-    conn_opts.url = &rs->url;
-    rs->conn = redis_conn_new(loop, &conn_opts, &ops, rs);
     return rs;
+}
+
+static int open_store(struct redis_store *rs, struct sio_str url, struct sio_diag *diag)
+{
+    static const struct redis_conn_ops ops = {.on_up = on_up, .on_down = on_down};
+    struct redis_conn_options conn_opts = {.url = &rs->url, .name = "store"};
+    int rv = redis_url_parse(url, &rs->url, diag);
+
+    if (rv == SIO_OK)
+        rv = redis_tls_new(&rs->url, &conn_opts.tls, diag);
+    if (rv < 0)
+        return rv;
+    rs->front = store_memory_new(rs->loop, rs->max_bytes);
+    rs->conn = redis_conn_new(rs->loop, &conn_opts, &ops, rs);
+    net_tls_unref(conn_opts.tls);
+    if (rs->front && rs->conn && net_timer_start(&rs->tick, TICK_MS) == SIO_OK)
+        return SIO_OK;
+    return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
 }
 
 struct store *store_redis_new(struct net_loop *loop,
                               const struct store_redis_options *opts,
                               struct sio_diag *diag)
 {
-    struct redis_url url;
-    struct redis_store *rs;
+    struct redis_store *rs = new_store(loop, opts);
 
-    if (redis_url_parse(opts->url, &url, diag) < 0)
+    if (!rs) {
+        sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
         return NULL;
-    rs = new_store(loop, opts, &url);
-    if (rs && rs->front && rs->conn && net_timer_start(&rs->tick, TICK_MS) == SIO_OK)
+    }
+    if (open_store(rs, opts->url, diag) == SIO_OK)
         return &rs->base;
-    if (rs)
-        redis_free(&rs->base);
-    sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+    redis_free(&rs->base);
     return NULL;
 }
 
 int store_redis_check(struct sio_str url, struct sio_diag *diag)
 {
+    struct net_tls *tls = NULL;
     struct redis_url u;
     int rv = redis_url_parse(url, &u, diag);
 
-    if (rv == SIO_OK)
-        redis_url_fini(&u);
+    if (rv < 0)
+        return rv;
+    rv = redis_tls_new(&u, &tls, diag);
+    net_tls_unref(tls);
+    redis_url_fini(&u);
     return rv;
 }

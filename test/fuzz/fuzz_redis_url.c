@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int rv = redis_url_parse(text, &u, &diag);
 
     if (rv == SIO_OK && (!u.host == !u.path || (u.host && u.port == 0) ||
-                         (u.path && u.path[0] != '/') || (u.user && !u.password)))
+                         (u.path && u.path[0] != '/') || (u.user && !u.password) ||
+                         (u.key_file && !u.cert_file) || (!u.tls && u.ca_file)))
         abort();
     if (rv < 0 && (u.host || u.path || u.user || u.password || !diag.text[0]))
         abort();

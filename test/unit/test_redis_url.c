@@ -57,6 +57,44 @@ static void reads_every_form(void **state)
     }
 }
 
+static void reads_whom_to_trust(void **state)
+{
+    static const struct {
+        const char *text;
+        struct {
+            bool tls, insecure, any_name;
+            const char *ca_file, *cert_file, *key_file;
+        } wanted;
+    } cases[] = {
+        {"rediss://h", {.tls = true}},
+        {"REDISS://h?ssl_cert_reqs=required&ssl_check_hostname=TRUE", {.tls = true}},
+        {"rediss://h?ssl_cert_reqs=optional&ssl_check_hostname=1", {.tls = true}},
+        {"rediss://h?ssl_cert_reqs=none", {.tls = true, .insecure = true}},
+        {"rediss://h?ssl_check_hostname=No", {.tls = true, .any_name = true}},
+        {"rediss://h?ssl_cert_reqs=none&ssl_cert_reqs=required", {.tls = true}},
+        {"rediss://h?ssl_ca_certs=/a%20b&ssl_certfile=c&ssl_keyfile=k&ssl_x=y",
+         {.tls = true, .ca_file = "/a b", .cert_file = "c", .key_file = "k"}},
+        {"rediss://h?ssl_ca_certs=", {.tls = true}},
+        {"redis://h?ssl_cert_reqs=hush&ssl_ca_certs=x", {.tls = false}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        struct redis_url u;
+
+        assert_int_equal(redis_url_parse(sio_str_from(cases[i].text), &u, NULL),
+                         SIO_OK);
+        assert_int_equal(u.port, 6379);
+        assert_int_equal(u.tls, cases[i].wanted.tls);
+        assert_int_equal(u.insecure, cases[i].wanted.insecure);
+        assert_int_equal(u.any_name, cases[i].wanted.any_name);
+        check_text(u.ca_file, cases[i].wanted.ca_file);
+        check_text(u.cert_file, cases[i].wanted.cert_file);
+        check_text(u.key_file, cases[i].wanted.key_file);
+        redis_url_fini(&u);
+    }
+}
+
 static void refuses_without_showing(void **state)
 {
     static const char *const texts[] = {
@@ -64,7 +102,13 @@ static void refuses_without_showing(void **state)
         "hush",
         "redis:hush@h",
         "http://:hush@h",
-        "rediss://:hush@h",
+        "redisss://:hush@h",
+        "rediss://:hush@h:x",
+        "rediss://:hush@h?ssl_cert_reqs=hush",
+        "rediss://:hush@h?ssl_cert_reqs=",
+        "rediss://:hush@h?ssl_check_hostname=hush",
+        "rediss://:hush@h?ssl_keyfile=hush",
+        "rediss://:hush@h?ssl_ca_certs=hush%00",
         "redis://:hush@h:0",
         "redis://:hush@h:65536",
         "redis://:hush@h:x",
@@ -98,6 +142,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_every_form),
+        cmocka_unit_test(reads_whom_to_trust),
         cmocka_unit_test(refuses_without_showing),
     };
 
