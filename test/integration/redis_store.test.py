@@ -16,38 +16,16 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from nuchub import (Server, SocketIO, case, check, equal, free_port, get_json, http, hub,  # noqa: E402
+from nuchub import (SocketIO, case, check, equal, free_port, get_json, http, hub,  # noqa: E402
                     jpeg_text, program, python_fixture, run_cases, snapshot, temp_dir,
                     wait_for)
-
-try:
-    import redis
-except ImportError:
-    print("python3-redis is not installed")
-    sys.exit(77)
+from redisd import Redis  # noqa: E402
 
 PASSWORD = "a secret/with:all@of%it"
 QUOTED = "a%20secret%2Fwith%3Aall%40of%25it"
 READ_S = 2.0    # the deadline of a read
 SLOW_S = 1.0    # what needs no Redis is never slower, even on a busy machine
 CAMERAS = ["192.0.2.65", "192.0.2.66", "192.0.2.67"]
-
-
-class Redis(Server):
-    def __init__(self, *options, port=None):
-        port = port or free_port()
-        self.folder = temp_dir()
-        self.socket = os.path.join(self.folder, "redis.sock")
-        super().__init__(["redis-server", "--port", port, "--bind", "127.0.0.1", "--dir",
-                          self.folder, "--save", "", "--unixsocket", self.socket, *options],
-                         port)
-        self.password = None
-
-    def client(self, db=0):
-        return redis.Redis(port=self.port, db=db, password=self.password)
-
-    def url(self, db=""):
-        return f"redis://127.0.0.1:{self.port}{db}"
 
 
 def state(h):
