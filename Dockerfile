@@ -15,8 +15,9 @@ COPY . .
 RUN autoreconf -fi && mkdir /build && cd /build && \
     /src/configure --prefix=/usr --sysconfdir=/etc --localstatedir=/var \
         --disable-agent --disable-static && \
-    make -j"$(nproc)" nuchubd && \
-    install -s -D nuchubd /out/usr/sbin/nuchubd
+    make -j"$(nproc)" nuchubd nuchub-emit && \
+    install -s -D nuchubd /out/usr/sbin/nuchubd && \
+    install -s -D nuchub-emit /out/usr/bin/nuchub-emit
 
 FROM debian:12-slim
 RUN apt-get update -q && \

@@ -5,7 +5,7 @@
 set -u
 cd "${srcdir:-.}" || exit 1
 
-order='base net redis http engineio socketio cluster store hub agent'
+order='base net redis http engineio socketio cluster store hub agent emit'
 failed=0
 
 complain() {

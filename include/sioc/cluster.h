@@ -113,14 +113,18 @@ struct sio_emitter_options {
 SIOC_API struct sio_emitter *sio_emitter_new(struct net_loop *loop,
                                              const struct sio_emitter_options *opts,
                                              struct sio_diag *diag);
-/* What has not been taken by Redis is lost: sio_emitter_flush.  NULL is allowed. */
+/*
+ * What has not been taken by Redis is lost: sio_emitter_flush, whose callback is called
+ * here if it has not been.  NULL is allowed.
+ */
 SIOC_API void sio_emitter_free(struct sio_emitter *e);
 
 /*
  * To the clients of namespace nsp ("/") whom target names (NULL: all; except_socket and
  * local are not for emitters).  m stays the caller's.  What is sent while Redis is not
- * there yet waits, 1 MiB at most.  SIO_OK; SIO_ERR_FULL: too much waits; SIO_ERR_NOMEM;
- * what went wrong when m was built.
+ * there yet waits, 1 MiB at most or one message.  SIO_OK; SIO_ERR_FULL: too much waits;
+ * SIO_ERR_INVAL: not a name of a namespace; SIO_ERR_NOMEM; what went wrong when m was
+ * built.
  */
 SIOC_API int sio_emitter_emit(struct sio_emitter *e, struct sio_str nsp,
                               const struct sio_target *target, struct sio_message *m);
@@ -132,17 +136,28 @@ SIOC_API int sio_emitter_leave(struct sio_emitter *e, struct sio_str nsp,
                                const struct sio_str *rooms, size_t n);
 SIOC_API int sio_emitter_disconnect(struct sio_emitter *e, struct sio_str nsp,
                                     const struct sio_target *target, bool close);
-/* To the servers: sio_namespace_on_side_emit. */
+/*
+ * To the servers: sio_namespace_on_side_emit.  SIO_ERR_UNSUPPORTED: m has bytes, which
+ * SIO_CLUSTER_PUBSUB cannot say.
+ */
 SIOC_API int sio_emitter_side_emit(struct sio_emitter *e, struct sio_str nsp,
                                    struct sio_message *m);
 
 /*
  * Calls cb once Redis has taken what was sent so far: SIO_OK; else SIO_ERR_TIMEOUT after
  * timeout_ms, SIO_ERR_CLOSED when the connection was lost with some of it, SIO_ERR_REFUSED
- * where Redis did not want it.  SIO_ERR_AGAIN: another flush is under way; SIO_ERR_NOMEM.
+ * where Redis did not want it.  cb may free e.  SIO_ERR_AGAIN: another flush is under way;
+ * SIO_ERR_NOMEM.
  */
 SIOC_API int sio_emitter_flush(struct sio_emitter *e, uint32_t timeout_ms,
                                void (*cb)(int status, void *user), void *user);
+
+/*
+ * How many messages Redis has taken that nobody listened to: another key, another mode, no
+ * server at all; with SIO_CLUSTER_SHARDED also an empty room.  Of a cluster of Redis only
+ * those count that listen at the same node.
+ */
+SIOC_API uint64_t sio_emitter_unheard(const struct sio_emitter *e);
 
 #ifdef __cplusplus
 }

@@ -71,3 +71,9 @@ int sio_emitter_flush(struct sio_emitter *e, uint32_t timeout_ms,
     (void)user;
     return SIO_ERR_UNSUPPORTED;
 }
+
+uint64_t sio_emitter_unheard(const struct sio_emitter *e)
+{
+    (void)e;
+    return 0;
+}

@@ -332,13 +332,15 @@ void sio_python_msg_fini(struct sio_python_msg *m)
     wbuf_fini(&m->args_text);
 }
 
-int sio_python_show_args(const struct sio_python_msg *m,
-                         void (*fn)(struct sio_event *e, void *user), void *user)
+int sio_python_show(const struct sio_python_msg *m,
+                    void (*fn)(struct sio_event *e, void *user), void *user)
 {
     struct sio_slice text = {NULL, (const uint8_t *)m->args.json.ptr, m->args.json.len};
     struct sio_event e;
     int rv = sio_event_init(&e, &m->args, text, m->attachments, NULL);
 
+    /* Its packet holds arguments only, as an answer's does; the name stood elsewhere. */
+    e.name = m->event;
     if (rv == SIO_OK)
         fn(&e, user);
     sio_event_fini(&e);

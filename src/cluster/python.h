@@ -65,11 +65,10 @@ int sio_python_read(struct sio_slice in, struct sio_python_msg *out);
 void sio_python_msg_fini(struct sio_python_msg *msg);
 
 /*
- * Shows the arguments of an emit as an event without a name: fn is called once, unless
- * this returns SIO_ERR_NOMEM.
+ * Shows the event of an emit: fn is called once, unless this returns SIO_ERR_NOMEM.
  */
-int sio_python_show_args(const struct sio_python_msg *msg,
-                         void (*fn)(struct sio_event *e, void *user), void *user);
+int sio_python_show(const struct sio_python_msg *msg,
+                    void (*fn)(struct sio_event *e, void *user), void *user);
 
 /*
  * The answer of a client, for the process host_id, behind what w holds.  SIO_OK;

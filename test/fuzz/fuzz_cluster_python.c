@@ -25,7 +25,7 @@ static void send_it(const struct sio_python_msg *m)
 
     if (!message)
         return;
-    if (sio_python_show_args(m, add_args, message) < 0 ||
+    if (sio_python_show(m, add_args, message) < 0 ||
         sio_message_encode_plain(message, &sio_parser_json, SIO_STR("/"), &msg) < 0)
         abort();
     if (msg->n_parts != m->args.n_attachments + 1)
@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         m.method == SIO_PYTHON_EMIT) {
         send_it(&m);
         if (m.callback.id.ptr)
-            (void)sio_python_show_args(&m, answer, &m);
+            (void)sio_python_show(&m, answer, &m);
     }
     sio_python_msg_fini(&m);
     return 0;

@@ -56,7 +56,7 @@ static void assert_args(const char *text, const char *args)
 
     assert_int_equal(read_text(text, &m), SIO_OK);
     assert_int_equal(m.method, SIO_PYTHON_EMIT);
-    assert_int_equal(sio_python_show_args(&m, note, log), SIO_OK);
+    assert_int_equal(sio_python_show(&m, note, log), SIO_OK);
     assert_string_equal(log, args);
     sio_python_msg_fini(&m);
 }
@@ -390,7 +390,7 @@ static void assert_answer(const char *text, int status, const char *expected)
     wbuf_init(&a.w, UINT32_MAX);
     assert_int_equal(read_text(text, &m), SIO_OK);
     a.callback = m.callback;
-    assert_int_equal(sio_python_show_args(&m, answer, &a), SIO_OK);
+    assert_int_equal(sio_python_show(&m, answer, &a), SIO_OK);
     assert_int_equal(a.status, status);
     if (status == SIO_OK)
         assert_text(wbuf_str(&a.w), expected);
@@ -430,7 +430,7 @@ static void what_was_read_can_be_sent(void **state)
 
     (void)state;
     assert_int_equal(read_text(ALL, &m), SIO_OK);
-    assert_int_equal(sio_python_show_args(&m, add_args, message), SIO_OK);
+    assert_int_equal(sio_python_show(&m, add_args, message), SIO_OK);
     assert_int_equal(sio_message_encode_plain(message, &sio_parser_json, m.nsp, &msg),
                      SIO_OK);
     sio_python_msg_fini(&m);
@@ -461,7 +461,7 @@ static void survives_want_of_memory(void **state)
             int rv = read_text(texts[i], &m);
 
             if (rv == SIO_OK)
-                rv = sio_python_show_args(&m, note, log);
+                rv = sio_python_show(&m, note, log);
             assert_true(rv == SIO_OK || rv == SIO_ERR_NOMEM);
             sio_python_msg_fini(&m);
         }
