@@ -60,7 +60,10 @@ static int start(struct sio_cluster *c, const struct sio_cluster_options *opts,
     if (!c->bus)
         return SIO_ERR_INVAL;
     cluster_bus_watch(c->bus, &c->watcher);
-    return SIO_OK;
+    if (!opts->python_channel)
+        return SIO_OK;
+    c->python = cluster_python_new(c, opts->python_channel, diag);
+    return c->python ? SIO_OK : SIO_ERR_INVAL;
 }
 
 struct sio_cluster *sio_cluster_new(struct net_loop *loop,
@@ -96,6 +99,7 @@ void sio_cluster_free(struct sio_cluster *c)
 {
     if (!c)
         return;
+    cluster_python_free(c->python);
     cluster_bus_unwatch(&c->watcher);
     cluster_bus_free(c->bus);
     map_fini(&c->adapters);

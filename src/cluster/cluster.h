@@ -120,9 +120,11 @@ size_t cluster_max_message(const struct cluster_adapter *a);
 void cluster_reject(struct sio_cluster *c, struct sio_str channel, int why);
 
 /*
- * python.c: what python-socketio's manager publishes on a channel.  NULL: out of memory.
+ * python_channel.c: what python-socketio's manager publishes on a channel.  NULL with
+ * diag filled.  Ends after all that it has asked clients has ended: after the server.
  */
-struct cluster_python *cluster_python_new(struct sio_cluster *c, const char *channel);
+struct cluster_python *cluster_python_new(struct sio_cluster *c, const char *channel,
+                                          struct sio_diag *diag);
 void cluster_python_free(struct cluster_python *p); /* NULL is allowed */
 
 #endif

@@ -23,9 +23,8 @@ struct sio_target cluster_local_target(const struct sio_cluster_msg *msg)
     return target;
 }
 
-/* The event as a message to send on. */
-static int relay(const struct sio_cluster_msg *msg, const struct sio_event *e,
-                 struct sio_message **out)
+int cluster_local_message(const struct sio_cluster_msg *msg, const struct sio_event *e,
+                          struct sio_message **out)
 {
     struct sio_str name = sio_event_name(e);
     struct sio_message *m;
@@ -52,7 +51,7 @@ int cluster_local_emit(struct sio_namespace *ns, const struct sio_cluster_msg *m
 {
     struct sio_target target = cluster_local_target(msg);
     struct sio_message *m;
-    int rv = relay(msg, e, &m);
+    int rv = cluster_local_message(msg, e, &m);
 
     if (rv < 0)
         return rv;
@@ -120,7 +119,7 @@ int cluster_local_ask(struct cluster_adapter *a, const struct cluster_origin *fr
 
     if (a->cluster->n_foreign >= CLUSTER_MAX_FOREIGN)
         return SIO_ERR_FULL;
-    rv = relay(msg, e, &m);
+    rv = cluster_local_message(msg, e, &m);
     if (rv < 0)
         return rv;
     q = mem_alloc(sizeof(*q) + from->uid.len + from->request_id.len);

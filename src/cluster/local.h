@@ -18,6 +18,13 @@
 struct sio_target cluster_local_target(const struct sio_cluster_msg *msg);
 
 /*
+ * The event as a message to send on, with msg's flags; the caller frees *out.  SIO_OK;
+ * SIO_ERR_PROTOCOL: the event's name has a NUL; SIO_ERR_NOMEM.
+ */
+int cluster_local_message(const struct sio_cluster_msg *msg, const struct sio_event *e,
+                          struct sio_message **out);
+
+/*
  * Emits the event to whom msg is for, with its flags.  As sio_namespace_emit, and
  * SIO_ERR_PROTOCOL: the event's name has a NUL.
  */
