@@ -80,8 +80,26 @@ void conn_finish(struct net_conn *c, int error);
 /* The same with the sentence for net_conn_diag. */
 void conn_fail(struct net_conn *c, int error, const char *fmt, ...) SIOC_PRINTF(3, 4);
 
+/* The same where a system call failed with err. */
+void conn_fail_errno(struct net_conn *c, const char *what, int err);
+
+/* conn_read.c: the descriptor's events; held input of one that was resumed, on_drain. */
+void conn_on_events(struct net_io *io, uint32_t events);
+void conn_on_ready(struct net_task *task);
+
 /* The descriptor is connected (or accepted): handshake if there is TLS, else open. */
 void conn_connected(struct net_conn *c);
+
+/* conn_write.c: what can be written now is; may end c. */
+void conn_flush(struct net_conn *c);
+void conn_on_flush(struct net_task *task);
+void conn_queue_clear(struct conn_queue *q);
+
+/* Asks for the events that are wanted.  One epoll_ctl, and only for a change. */
+void conn_update_events(struct net_conn *c);
+
+/* Sends TLS's scratch space; what is not taken is kept.  False: c has ended. */
+bool conn_send_scratch(struct net_conn *c);
 
 /* dial.c: drops what is left of dialling; NULL is allowed. */
 void conn_dial_free(struct conn_dial *d);
