@@ -112,7 +112,8 @@ struct sio_adapter *sio_cluster_adapter(struct sio_namespace *ns, void *cluster)
 {
     struct sio_cluster *c = cluster;
 
-    return c->mode == SIO_CLUSTER_PUBSUB ? cluster_pubsub_new(c, ns) : NULL;
+    return c->mode == SIO_CLUSTER_SHARDED ? cluster_sharded_new(c, ns)
+                                          : cluster_pubsub_new(c, ns);
 }
 
 bool sio_cluster_is_up(const struct sio_cluster *c)

@@ -510,3 +510,9 @@ int sio_sharded_end_sockets(struct wbuf *w, const struct sio_sharded_sender *fro
     wbuf_add_byte(w, ']');
     return end_json(w, from);
 }
+
+int sio_sharded_write_tail(struct wbuf *w, const struct sio_sharded_sender *from,
+                           bool msgpack)
+{
+    return msgpack ? end_msgpack(w, from) : end_json(w, from);
+}

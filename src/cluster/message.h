@@ -83,4 +83,8 @@ int sio_sharded_write_count(struct wbuf *w, const struct sio_sharded_sender *fro
 void sio_sharded_begin_sockets(struct wbuf *w, struct sio_str request_id);
 int sio_sharded_end_sockets(struct wbuf *w, const struct sio_sharded_sender *from);
 
+/* How each of from's messages ends. */
+int sio_sharded_write_tail(struct wbuf *w, const struct sio_sharded_sender *from,
+                           bool msgpack);
+
 #endif

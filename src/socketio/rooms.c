@@ -15,6 +15,7 @@ struct room {
     struct list members; /* struct member.in_room */
     uint32_t n;
     uint64_t stamp; /* of the last walk that leaves its members out */
+    void *data;     /* the adapter's */
     char name[];
 };
 
@@ -51,6 +52,11 @@ static struct room *room_new(struct sio_rooms *r, struct sio_str name)
         mem_free(room);
         return NULL;
     }
+    if (r->hooks && r->hooks->opened(r, name, &room->data) < 0) {
+        map_remove(&r->rooms, &room->node);
+        mem_free(room);
+        return NULL;
+    }
     return room;
 }
 
@@ -58,6 +64,8 @@ static void room_free_if_empty(struct sio_rooms *r, struct room *room)
 {
     if (room->n > 0)
         return;
+    if (r->hooks)
+        r->hooks->closed(r, room->node.key, room->data);
     map_remove(&r->rooms, &room->node);
     mem_free(room);
 }
@@ -351,6 +359,7 @@ void sio_rooms_init(struct sio_rooms *r, const struct sio_adapter_ops *ops,
 {
     r->base.ops = ops;
     r->base.ns = ns;
+    r->hooks = NULL;
     r->stamp = 0;
     map_init(&r->rooms);
 }

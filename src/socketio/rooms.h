@@ -10,8 +10,19 @@
 #include "base/map.h"
 #include "socketio/adapter.h"
 
+struct sio_rooms;
+
+/* For an adapter that has something of its own for each room. */
+struct sio_rooms_hooks {
+    /* The first member comes; *data is for the adapter.  Less than 0: it does not. */
+    int (*opened)(struct sio_rooms *r, struct sio_str name, void **data);
+    /* The last one has left. */
+    void (*closed)(struct sio_rooms *r, struct sio_str name, void *data);
+};
+
 struct sio_rooms {
     struct sio_adapter base;
+    const struct sio_rooms_hooks *hooks; /* or NULL */
     struct map rooms;
     uint64_t stamp; /* of the last walk; sockets and rooms that it saw carry it */
 };

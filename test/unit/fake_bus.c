@@ -311,9 +311,10 @@ size_t fake_bus_run(void)
     return n;
 }
 
-void fake_bus_say(const char *channel, const void *body, size_t len)
+static void say(enum cluster_topic_kind kind, const char *channel, const void *body,
+                size_t len)
 {
-    struct item *item = item_new(CLUSTER_CHANNEL, sio_str_from(channel));
+    struct item *item = item_new(kind, sio_str_from(channel));
 
     make_ready();
     alloc_fail_pause();
@@ -322,6 +323,16 @@ void fake_bus_say(const char *channel, const void *body, size_t len)
     memcpy(item->body, body, len);
     item->len = len;
     item_add(item);
+}
+
+void fake_bus_say(const char *channel, const void *body, size_t len)
+{
+    say(CLUSTER_CHANNEL, channel, body, len);
+}
+
+void fake_bus_say_shard(const char *channel, const void *body, size_t len)
+{
+    say(CLUSTER_SHARD, channel, body, len);
 }
 
 const char *fake_bus_channel(void)

@@ -15,6 +15,7 @@ size_t fake_bus_run(void);
 
 /* Somebody publishes: waits like the others. */
 void fake_bus_say(const char *channel, const void *body, size_t len);
+void fake_bus_say_shard(const char *channel, const void *body, size_t len);
 
 /* The last message that was published, its channel, and how many there were. */
 const char *fake_bus_channel(void);

@@ -12,74 +12,28 @@
 
 #include <cmocka.h>
 
-#include <sioc/cluster.h>
-
 #include "alloc_fail.h"
 #include "base/mem.h"
 #include "cluster/codec.h"
 #include "cluster/questions.h"
-#include "fake_bus.h"
-#include "sio_world.h"
+#include "cluster_world.h"
 #include "socketio/namespace.h"
 #include "socketio/recovery.h"
 
 #define N_TOPICS 4 /* of a namespace */
 
-/* Two servers of one cluster. */
-struct two {
-    struct sio_world a, b;
-    struct sio_cluster *of_a, *of_b;
-};
-
 static struct sio_cluster *open_world(struct sio_world *w, uint32_t timeout_ms,
                                       bool direct)
 {
-    struct sio_cluster_options opts = {.redis_url = "redis://localhost",
-                                       .request_timeout_ms = timeout_ms,
+    struct sio_cluster_options opts = {.request_timeout_ms = timeout_ms,
                                        .direct_answers = direct};
-    struct sio_server_options server = {.adapter = sio_cluster_adapter};
-    struct net_loop *loop = net_loop_new(NULL, NULL);
-    struct sio_cluster *c = sio_cluster_new(loop, &opts, NULL);
 
-    assert_non_null(c);
-    server.adapter_user = c;
-    memset(w, 0, sizeof(*w));
-    w->loop = loop;
-    w->server = sio_server_new(loop, &server, NULL);
-    w->ns = sio_server_namespace(w->server, "/", &sio_world_ops, w);
-    assert_non_null(w->ns);
-    return c;
+    return cluster_world_open(w, &opts, NULL);
 }
 
-static void close_world(struct sio_world *w, struct sio_cluster *c)
+static void open_two(struct two *t)
 {
-    sio_server_free(w->server);
-    sio_cluster_free(c);
-    net_loop_run_once(w->loop, 0);
-    net_loop_free(w->loop);
-}
-
-static void two_open(struct two *t)
-{
-    t->of_a = open_world(&t->a, 5000, false);
-    t->of_b = open_world(&t->b, 5000, true);
-}
-
-static void two_close(struct two *t)
-{
-    close_world(&t->a, t->of_a);
-    close_world(&t->b, t->of_b);
-    assert_int_equal(fake_bus_n_topics(), 0);
-    fake_bus_reset();
-    fake_reset();
-}
-
-static struct sio_cluster_stats stats_of(const struct sio_cluster *c)
-{
-    struct sio_cluster_stats stats;
-
-    sio_cluster_stats(c, &stats);
-    return stats;
+    two_open(t, SIO_CLUSTER_PUBSUB);
 }
 
 static void say(const char *channel, const char *text)
@@ -93,14 +47,6 @@ static void say(const char *channel, const char *text)
         fake_bus_say((channel), (literal), sizeof(literal) - 1); \
         fake_bus_run();                                          \
     } while (0)
-
-static void expect_body(const char *text)
-{
-    struct sio_slice body = fake_bus_body();
-
-    assert_int_equal(body.len, strlen(text));
-    assert_memory_equal(body.ptr, text, body.len);
-}
 
 /* A cluster */
 
@@ -127,7 +73,7 @@ static void servers_have_names(void **state)
     struct sio_str a, b;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     a = sio_cluster_uid(t.of_a);
     b = sio_cluster_uid(t.of_b);
     assert_int_equal(a.len, 20);
@@ -147,7 +93,7 @@ static void a_broadcast_reaches_each_client_once(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     in_a = sio_world_join(&t.a, "", NULL);
     in_b = sio_world_join(&t.b, "", NULL);
     sio_message_add_binary(m, (struct sio_slice){NULL, (const uint8_t *)"xyz", 3});
@@ -179,7 +125,7 @@ static void a_target_holds_on_all_servers(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     sio_world_join(&t.a, "", &sender);
     b1 = sio_world_join(&t.b, "", &s1);
     b2 = sio_world_join(&t.b, "", &s2);
@@ -238,7 +184,7 @@ static void what_node_says_is_understood(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     other = sio_server_namespace(t.a.server, "/other", &sio_world_ops, &t.a);
     assert_non_null(other);
     in_a = sio_world_join(&t.a, "", NULL);
@@ -266,7 +212,7 @@ static void a_room_that_nobody_is_in_costs_nothing(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     sio_world_join(&t.a, "", &s);
     say("socket.io#/#r#", "rubbish");
     assert_int_equal(stats_of(t.of_a).n_received, 1);
@@ -313,7 +259,7 @@ static void who_is_away_is_not_forgotten(void **state)
     fake_bus_run();
     assert_int_equal(w.ns->recovery->history.n, 1);
     sio_message_free(m);
-    close_world(&w, c);
+    cluster_world_close(&w, c);
     fake_bus_reset();
     fake_reset();
 }
@@ -325,7 +271,7 @@ static void flags_cross(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     sio_message_set_volatile(m);
     sio_message_set_no_compress(m);
     sio_namespace_emit(t.a.ns, NULL, m);
@@ -358,7 +304,7 @@ static void names_are_literal_in_patterns(void **state)
     assert_int_equal(stats_of(c).n_received, 0);
     SAY_BYTES("k*[a]?\\#/#", EMITTED);
     assert_string_equal(fake_sent(session), "2[\"n\",1]");
-    close_world(&w, c);
+    cluster_world_close(&w, c);
     fake_bus_reset();
     fake_reset();
 }
@@ -374,7 +320,7 @@ static void orders_are_carried_out_everywhere(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     sio_world_join(&t.a, "", &in_a);
     session = sio_world_join(&t.b, "", &in_b);
     assert_int_equal(sio_namespace_join_all(t.a.ns, NULL, &room, 1), SIO_OK);
@@ -415,7 +361,7 @@ static void old_orders_are_answered(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     sio_world_join(&t.a, "", &s);
     snprintf(text, sizeof(text),
              "{\"type\":2,\"requestId\":\"q\",\"uid\":\"old\",\"sid\":\"%.*s\","
@@ -444,11 +390,11 @@ static void sockets_and_rooms_are_listed(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     sio_world_join(&t.b, "", &s);
     snprintf(id, sizeof(id), "%.*s", (int)sio_socket_id(s).len, sio_socket_id(s).ptr);
     sio_socket_join(s, SIO_STR("r"));
-    close_world(&t.a, t.of_a);
+    cluster_world_close(&t.a, t.of_a);
     say("socket.io-request#/#",
         "{\"type\":0,\"requestId\":\"q\",\"uid\":\"n\",\"rooms\":[\"r\"]}");
     snprintf(text, sizeof(text), "{\"requestId\":\"q\",\"sockets\":[\"%s\"]}", id);
@@ -463,33 +409,6 @@ static void sockets_and_rooms_are_listed(void **state)
 
 /* Questions to clients */
 
-static const char *status_name(int status)
-{
-    switch (status) {
-    case SIO_OK: return "all";
-    case SIO_ERR_TIMEOUT: return "timeout";
-    case SIO_ERR_CLOSED: return "closed";
-    case SIO_ERR_FULL: return "full";
-    default: return "error";
-    }
-}
-
-/* Notes "status(first argument,...)"; '-' where there is no answer. */
-static void on_answers(int status, const struct sio_answers *answers, void *user)
-{
-    char text[300] = "";
-    size_t len = 0;
-
-    for (size_t i = 0; i < sio_answers_n(answers); i++) {
-        struct sio_event *e = sio_answers_event(answers, i);
-        struct sio_str arg = e ? sio_event_arg(e, 0) : SIO_STR("-");
-
-        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.*s",
-                                i > 0 ? "," : "", (int)arg.len, arg.ptr);
-    }
-    sio_world_note(user, status_name(status), sio_str_from(text));
-}
-
 static void answers_come_from_all_servers(void **state)
 {
     struct sio_message *m = sio_message_new("q");
@@ -497,11 +416,11 @@ static void answers_come_from_all_servers(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     in_a = sio_world_join(&t.a, "", NULL);
     b1 = sio_world_join(&t.b, "", NULL);
     b2 = sio_world_join(&t.b, "", NULL);
-    assert_int_equal(sio_namespace_emit_ack(t.a.ns, NULL, m, 500, on_answers, &t.a),
+    assert_int_equal(sio_namespace_emit_ack(t.a.ns, NULL, m, 500, note_answers, &t.a),
                      SIO_OK);
     assert_string_equal(fake_bus_channel(), "socket.io-request#/#");
     fake_bus_run();
@@ -522,18 +441,12 @@ static void answers_come_from_all_servers(void **state)
     assert_int_equal(sio_namespace_emit_ack(
                          t.a.ns,
                          &(struct sio_target){.rooms = &SIO_STR("none"), .n_rooms = 1},
-                         m, 500, on_answers, &t.a),
+                         m, 500, note_answers, &t.a),
                      SIO_OK);
     fake_bus_run();
     sio_world_expect(&t.a, "all()");
     sio_message_free(m);
     two_close(&t);
-}
-
-static void run_until_noted(struct sio_world *w)
-{
-    while (w->log[0] == '\0')
-        net_loop_run_once(w->loop, -1);
 }
 
 static void who_is_silent_is_not_waited_for(void **state)
@@ -543,10 +456,10 @@ static void who_is_silent_is_not_waited_for(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     in_b = sio_world_join(&t.b, "", NULL);
     sio_world_join(&t.b, "", NULL);
-    sio_namespace_emit_ack(t.a.ns, NULL, m, 20, on_answers, &t.a);
+    sio_namespace_emit_ack(t.a.ns, NULL, m, 20, note_answers, &t.a);
     fake_bus_run();
     fake_text(in_b, "30[1]");
     fake_bus_run();
@@ -564,11 +477,11 @@ static void a_server_that_is_not_there_any_more_is_missed(void **state)
     struct two t;
 
     (void)state;
-    close_world(&t.a, (t.of_a = open_world(&t.a, 0, false)));
+    cluster_world_close(&t.a, (t.of_a = open_world(&t.a, 0, false)));
     t.of_a = open_world(&t.a, 10, false);
     t.of_b = open_world(&t.b, 10, false);
     fake_bus_others(2);
-    sio_namespace_side_emit(t.a.ns, m, 0, on_answers, &t.a);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
     fake_bus_run();
     run_until_noted(&t.a);
     sio_world_expect(&t.a, "timeout()");
@@ -579,33 +492,18 @@ static void a_server_that_is_not_there_any_more_is_missed(void **state)
 
 /* Lists */
 
-static void on_fetch(int status, const struct sio_fetched *list, size_t n, void *user)
-{
-    char text[300] = "";
-    size_t len = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        assert_int_equal(list[i].handshake.ptr[0], '{');
-        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s%zu%.*s",
-                                i > 0 ? "," : "", list[i].socket ? "here" : "there",
-                                list[i].n_rooms, (int)list[i].attributes.len,
-                                list[i].attributes.ptr ? list[i].attributes.ptr : "");
-    }
-    sio_world_note(user, status_name(status), sio_str_from(text));
-}
-
 static void sockets_of_all_servers_are_listed(void **state)
 {
     struct sio_socket *s;
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     sio_world_join(&t.a, "", NULL);
     sio_world_join(&t.b, "", &s);
     sio_socket_join(s, SIO_STR("r"));
     sio_socket_set_attributes(s, SIO_STR("{\"u\":1}"));
-    sio_namespace_fetch(t.a.ns, NULL, on_fetch, &t.a);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
     sio_world_expect(&t.a, "");
     fake_bus_run();
     sio_world_expect(&t.a, "all(here1,there2{\"u\":1})");
@@ -619,27 +517,14 @@ static void this_server_does_not_count_itself(void **state)
 
     (void)state;
     fake_bus_confirm(false);
-    two_open(&t);
-    sio_namespace_fetch(t.a.ns, NULL, on_fetch, &t.a);
+    open_two(&t);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
     fake_bus_run();
     sio_world_expect(&t.a, "all()");
     two_close(&t);
 }
 
 /* Side emits */
-
-static void on_side(struct sio_namespace *ns, struct sio_event *e, void *user)
-{
-    struct sio_message *m = sio_message_new("");
-
-    (void)ns;
-    sio_world_note(user, "side", sio_event_name(e));
-    if (m)
-        sio_message_add_string(m, SIO_STR("here"));
-    if (m && sio_event_wants_ack(e))
-        sio_event_ack(e, m);
-    sio_message_free(m);
-}
 
 static void servers_speak_to_each_other(void **state)
 {
@@ -648,9 +533,9 @@ static void servers_speak_to_each_other(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
-    sio_namespace_on_side_emit(t.a.ns, on_side, &t.a);
-    sio_namespace_on_side_emit(t.b.ns, on_side, &t.b);
+    open_two(&t);
+    sio_namespace_on_side_emit(t.a.ns, note_side, &t.a);
+    sio_namespace_on_side_emit(t.b.ns, note_side, &t.b);
     sio_namespace_side_emit(t.a.ns, m, 0, NULL, NULL);
     snprintf(text, sizeof(text),
              "{\"type\":6,\"uid\":\"%.20s\",\"data\":[\"hello\",7]}",
@@ -660,7 +545,7 @@ static void servers_speak_to_each_other(void **state)
     sio_world_expect(&t.b, "side(hello)");
     sio_world_expect(&t.a, "");
     assert_int_equal(fake_bus_n(), 1);
-    sio_namespace_side_emit(t.a.ns, m, 0, on_answers, &t.a);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
     fake_bus_run();
     sio_world_expect(&t.b, "side(hello)");
     sio_world_expect(&t.a, "all(\"here\")");
@@ -691,9 +576,9 @@ static void an_answer_may_come_later(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     sio_namespace_on_side_emit(t.b.ns, take, &ack);
-    sio_namespace_side_emit(t.a.ns, m, 0, on_answers, &t.a);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
     fake_bus_run();
     assert_non_null(ack);
     assert_int_equal(sio_ack_send(ack, NULL), SIO_OK);
@@ -702,22 +587,22 @@ static void an_answer_may_come_later(void **state)
     net_loop_run_once(t.b.loop, 10);
 
     /* Bytes are nothing that JSON can say. */
-    sio_namespace_side_emit(t.a.ns, m, 0, on_answers, &t.a);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
     fake_bus_run();
     sio_message_free(m);
     m = sio_message_newf("", "B", (struct sio_slice){NULL, (const uint8_t *)"x", 1});
     assert_int_equal(sio_ack_send(ack, m), SIO_ERR_UNSUPPORTED);
     assert_int_equal(sio_namespace_side_emit(t.a.ns, m, 0, NULL, NULL),
                      SIO_ERR_UNSUPPORTED);
-    assert_int_equal(sio_namespace_side_emit(t.a.ns, m, 0, on_answers, &t.a),
+    assert_int_equal(sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a),
                      SIO_ERR_UNSUPPORTED);
     sio_message_free(m);
 
     /* Asked when the server has ended. */
     m = sio_message_new("");
-    sio_namespace_side_emit(t.a.ns, m, 0, on_answers, &t.a);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
     fake_bus_run();
-    close_world(&t.b, t.of_b);
+    cluster_world_close(&t.b, t.of_b);
     assert_int_equal(sio_ack_send(ack, m), SIO_ERR_CLOSED);
     t.of_b = open_world(&t.b, 0, false);
     sio_message_free(m);
@@ -733,12 +618,12 @@ static void without_redis_each_server_is_alone(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     in_a = sio_world_join(&t.a, "", NULL);
 
     /* It goes while questions are open. */
-    sio_namespace_fetch(t.a.ns, NULL, on_fetch, &t.a);
-    sio_namespace_emit_ack(t.a.ns, NULL, m, 0, on_answers, &t.a);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
+    sio_namespace_emit_ack(t.a.ns, NULL, m, 0, note_answers, &t.a);
     fake_text(in_a, "30[1]");
     sio_world_expect(&t.a, "");
     fake_bus_down();
@@ -748,8 +633,8 @@ static void without_redis_each_server_is_alone(void **state)
     assert_int_equal(sio_namespace_emit(t.a.ns, NULL, m), 1);
     assert_string_equal(fake_sent(in_a), "2[\"m\"]");
     assert_int_equal(stats_of(t.of_a).n_dropped, 1);
-    sio_namespace_fetch(t.a.ns, NULL, on_fetch, &t.a);
-    sio_namespace_side_emit(t.a.ns, m, 0, on_answers, &t.a);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
     sio_world_expect(&t.a, "closed(here1) closed()");
     assert_int_equal(sio_namespace_join_all(t.a.ns, NULL, &SIO_STR("r"), 1),
                      SIO_ERR_CLOSED);
@@ -758,11 +643,11 @@ static void without_redis_each_server_is_alone(void **state)
     fake_bus_up();
     fake_bus_refuse(SIO_ERR_FULL);
     assert_int_equal(sio_namespace_emit(t.a.ns, NULL, m), 1);
-    sio_namespace_fetch(t.a.ns, NULL, on_fetch, &t.a);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
     sio_world_expect(&t.a, "full(here2)");
     fake_bus_refuse(SIO_OK);
     fake_bus_refuse_counts(true);
-    sio_namespace_fetch(t.a.ns, NULL, on_fetch, &t.a);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
     fake_bus_run();
     sio_world_expect(&t.a, "closed(here2)");
     sio_message_free(m);
@@ -774,11 +659,11 @@ static void questions_are_bounded(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     for (int i = 0; i < CLUSTER_MAX_QUESTIONS; i++)
-        sio_namespace_fetch(t.a.ns, NULL, on_fetch, &t.a);
+        sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
     sio_world_expect(&t.a, "");
-    sio_namespace_fetch(t.a.ns, NULL, on_fetch, &t.a);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
     sio_world_expect(&t.a, "full()");
     sio_server_free(t.a.server);
     t.a.server = NULL;
@@ -799,7 +684,7 @@ static void a_server_ends_with_questions_open(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     sio_world_join(&t.b, "", NULL);
     sio_namespace_emit_ack(t.a.ns, NULL, m, 0, on_count, &count);
     sio_namespace_side_emit(t.a.ns, m, 0, on_count, &count);
@@ -822,7 +707,7 @@ static void a_namespace_listens_while_it_is_there(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     assert_int_equal(fake_bus_n_topics(), 2 * N_TOPICS);
     parent = sio_server_pattern(t.a.server, "^/d", &sio_world_ops, &t.a);
     sio_namespace_set_children(parent, 10, true);
@@ -842,7 +727,7 @@ static void a_cluster_serves_one_server(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     opts.adapter_user = t.of_a;
     second = sio_server_new(t.a.loop, &opts, NULL);
     assert_null(sio_server_namespace(second, "/", &sio_world_ops, &t.a));
@@ -874,9 +759,9 @@ static void rubbish_is_counted(void **state)
     char *big;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     sio_world_join(&t.a, "", NULL);
-    sio_namespace_fetch(t.a.ns, NULL, on_fetch, &t.a);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
     fake_bus_others(1);
     fake_bus_run();
     assert_int_equal(stats_of(t.of_a).n_rejected, 0);
@@ -908,9 +793,9 @@ static void strange_answers_are_counted(void **state)
     struct two t;
 
     (void)state;
-    two_open(&t);
+    open_two(&t);
     fake_bus_others(1);
-    sio_namespace_side_emit(t.a.ns, m, 0, on_answers, &t.a);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
     assert_int_equal(sio_cluster_read_request(fake_bus_body(), &read), SIO_OK);
     snprintf(id, sizeof(id), "%.*s", (int)read.request_id.len, read.request_id.ptr);
     sio_cluster_msg_fini(&read);
@@ -956,8 +841,8 @@ static void no_call_is_lost_without_memory(void **state)
         struct two t;
 
         alloc_fail_pause();
-        two_open(&t);
-        sio_namespace_on_side_emit(t.b.ns, on_side, &t.b);
+        open_two(&t);
+        sio_namespace_on_side_emit(t.b.ns, note_side, &t.b);
         a = sio_world_join(&t.a, "", NULL);
         b = sio_world_join(&t.b, "", NULL);
         m = sio_message_newf("q", "sB", "text",

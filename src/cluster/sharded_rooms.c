@@ -1,0 +1,260 @@
+/*
+ * sharded_rooms.c - a channel for each room that has members here
+ */
+#include <config.h>
+
+#include "cluster/sharded.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "socketio/recovery.h"
+#include "socketio/server.h"
+
+/* Node takes a room with a name of this length, in UTF-16 units, for a socket's id. */
+#define ID_UNITS 20
+
+/* A server that was told to make members listens to their room within this time. */
+#define LATELY_MS     1000
+
+#define MAX_RESTING   16384
+#define RESTING_TO_MS 1000 /* beyond the time in which a client may come back */
+
+struct sharded_room {
+    struct cluster_topic topic;
+    struct map_node node; /* while it rests, as link */
+    struct list link;
+    uint64_t expires_ms;
+};
+
+static uint64_t now_ms(const struct sharded *s)
+{
+    return net_loop_now_ms(s->base.cluster->loop);
+}
+
+static bool looks_like_id(struct sio_str name)
+{
+    size_t units = 0;
+
+    for (size_t i = 0; i < name.len && units <= ID_UNITS; i++) {
+        uint8_t c = (uint8_t)name.ptr[i];
+
+        units += (c & 0xc0) != 0x80; /* begins a character */
+        units += c >= 0xf0;          /* of two units */
+    }
+    return units == ID_UNITS;
+}
+
+/*
+ * Lately: what is for a room goes to all while some may not listen to its channel yet.
+ */
+
+static uint32_t hash(struct sio_str name)
+{
+    uint32_t h = 2166136261u; /* FNV-1a; two names with one hash only cost a little */
+
+    for (size_t i = 0; i < name.len; i++)
+        h = (h ^ (uint8_t)name.ptr[i]) * 16777619u;
+    return h;
+}
+
+void sharded_rooms_joined(struct sharded *s, const struct sio_str *rooms, size_t n)
+{
+    uint64_t now = now_ms(s);
+
+    if (n > SHARDED_LATELY) {
+        s->all_lately_until_ms = now + LATELY_MS;
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint32_t at = s->next_lately++ % SHARDED_LATELY;
+
+        if (s->lately[at].until_ms > now)
+            s->all_lately_until_ms = s->lately[at].until_ms;
+        s->lately[at].hash = hash(rooms[i]);
+        s->lately[at].until_ms = now + LATELY_MS;
+    }
+}
+
+static bool was_joined_lately(const struct sharded *s, struct sio_str room)
+{
+    uint64_t now;
+    uint32_t h;
+
+    if (s->next_lately == 0 && s->all_lately_until_ms == 0)
+        return false;
+    now = now_ms(s);
+    if (s->all_lately_until_ms > now)
+        return true;
+    h = hash(room);
+    for (size_t i = 0; i < SHARDED_LATELY; i++)
+        if (s->lately[i].hash == h && s->lately[i].until_ms > now)
+            return true;
+    return false;
+}
+
+bool sharded_has_channel(const struct sharded *s, struct sio_str room)
+{
+    return !looks_like_id(room) && !was_joined_lately(s, room);
+}
+
+/*
+ * Members come and go.
+ */
+
+static void room_free(struct sharded *s, struct sharded_room *room)
+{
+    cluster_bus_unlisten(s->base.cluster->bus, &room->topic);
+    mem_free(room);
+}
+
+static void wake(struct sharded *s, struct sharded_room *room)
+{
+    map_remove(&s->resting, &room->node);
+    list_remove(&room->link);
+}
+
+static struct sharded_room *next_to_expire(struct sharded *s)
+{
+    if (list_empty(&s->by_expiry))
+        return NULL;
+    return container_of(s->by_expiry.next, struct sharded_room, link);
+}
+
+static void start_timer(struct sharded *s)
+{
+    struct sharded_room *next = next_to_expire(s);
+    uint64_t now = now_ms(s);
+
+    net_timer_stop(&s->timer);
+    /* Out of memory: the next room that rests starts it. */
+    if (next)
+        (void)net_timer_start(
+            &s->timer, next->expires_ms > now ? (uint32_t)(next->expires_ms - now) : 0);
+}
+
+static void on_timer(struct net_timer *timer, void *user)
+{
+    struct sharded *s = user;
+    struct sharded_room *room;
+
+    (void)timer;
+    while ((room = next_to_expire(s)) && room->expires_ms <= now_ms(s)) {
+        wake(s, room);
+        room_free(s, room);
+    }
+    start_timer(s);
+}
+
+/*
+ * A client that comes back gets what its rooms were sent meanwhile: so that must be
+ * heard.  True if the room rests now.
+ */
+static bool rest(struct sharded *s, struct sharded_room *room)
+{
+    const struct sio_recovery *recovery = sharded_ns(s)->recovery;
+    struct sio_str name = room->topic.name;
+    bool first = list_empty(&s->by_expiry);
+
+    if (!recovery || recovery->n_tickets <= recovery->n_present)
+        return false;
+    name.ptr += s->channel_len;
+    name.len -= s->channel_len + 1; /* the '#' at its end */
+    if (s->resting.n_items >= MAX_RESTING) {
+        struct sharded_room *oldest = next_to_expire(s);
+
+        wake(s, oldest);
+        room_free(s, oldest);
+    }
+    if (map_add(&s->resting, &room->node, name) < 0)
+        return false;
+    list_append(&s->by_expiry, &room->link);
+    room->expires_ms =
+        now_ms(s) + RESTING_TO_MS + sharded_ns(s)->server->recovery.options.max_away_ms;
+    if (first)
+        start_timer(s);
+    return true;
+}
+
+/*
+ * Until Redis has confirmed the channel, what others send to it does not come: nobody
+ * waits for that, as nobody waits for a member that comes a moment later.
+ */
+static int listen_to(struct sharded *s, struct sharded_room *room, struct sio_str name)
+{
+    struct cluster_bus *bus = s->base.cluster->bus;
+    struct wbuf w;
+    int rv;
+
+    wbuf_init(&w, UINT32_MAX);
+    sharded_add_channel(&w, s, name);
+    rv = w.error;
+    if (rv == SIO_OK)
+        rv = cluster_bus_listen(bus, &room->topic, CLUSTER_SHARD, wbuf_str(&w),
+                                sharded_on_message, s);
+    wbuf_fini(&w);
+    return rv;
+}
+
+static int on_opened(struct sio_rooms *r, struct sio_str name, void **data)
+{
+    struct sharded *s = sharded_of(&r->base);
+    struct map_node *node = map_find(&s->resting, name);
+    struct sharded_room *room;
+    int rv;
+
+    if (looks_like_id(name))
+        return SIO_OK;
+    if (node) {
+        room = container_of(node, struct sharded_room, node);
+        wake(s, room);
+        *data = room;
+        return SIO_OK;
+    }
+    room = mem_new(struct sharded_room);
+    if (!room)
+        return SIO_ERR_NOMEM;
+    rv = listen_to(s, room, name);
+    if (rv == SIO_OK) {
+        *data = room;
+        return SIO_OK;
+    }
+    mem_free(room);
+    if (rv != SIO_ERR_INVAL)
+        return rv;
+    /* Node's choice of names: "/a" may have a room whose channel is that of "/a#b". */
+    log_warn(net_loop_log(s->base.cluster->loop),
+             "cluster: a room's channel is another one's already: servers that send to "
+             "that room alone are not heard");
+    return SIO_OK;
+}
+
+static void on_closed(struct sio_rooms *r, struct sio_str name, void *data)
+{
+    struct sharded *s = sharded_of(&r->base);
+
+    (void)name;
+    if (data && !rest(s, data))
+        room_free(s, data);
+}
+
+static const struct sio_rooms_hooks hooks = {on_opened, on_closed};
+
+void sharded_rooms_init(struct sharded *s)
+{
+    s->base.rooms.hooks = &hooks;
+    map_init(&s->resting);
+    list_init(&s->by_expiry);
+    net_timer_init(&s->timer, s->base.cluster->loop, on_timer, s);
+}
+
+void sharded_rooms_fini(struct sharded *s)
+{
+    struct sharded_room *room;
+
+    while ((room = next_to_expire(s))) {
+        wake(s, room);
+        room_free(s, room);
+    }
+    net_timer_stop(&s->timer);
+    map_fini(&s->resting);
+}

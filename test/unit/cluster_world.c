@@ -1,0 +1,138 @@
+#include <config.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cluster_world.h"
+
+struct sio_cluster *cluster_world_open(struct sio_world *w,
+                                       const struct sio_cluster_options *opts,
+                                       const struct sio_server_options *server)
+{
+    struct sio_cluster_options of_cluster = {0};
+    struct sio_server_options of_server = {0};
+    struct sio_cluster *c;
+
+    if (opts)
+        of_cluster = *opts;
+    if (server)
+        of_server = *server;
+    memset(w, 0, sizeof(*w));
+    w->loop = net_loop_new(NULL, NULL);
+    of_cluster.redis_url = "redis://localhost";
+    c = sio_cluster_new(w->loop, &of_cluster, NULL);
+    assert_non_null(c);
+    of_server.adapter = sio_cluster_adapter;
+    of_server.adapter_user = c;
+    w->server = sio_server_new(w->loop, &of_server, NULL);
+    w->ns = sio_server_namespace(w->server, "/", &sio_world_ops, w);
+    assert_non_null(w->ns);
+    return c;
+}
+
+void cluster_world_close(struct sio_world *w, struct sio_cluster *c)
+{
+    sio_server_free(w->server);
+    sio_cluster_free(c);
+    net_loop_run_once(w->loop, 0);
+    net_loop_free(w->loop);
+}
+
+void two_open(struct two *t, enum sio_cluster_mode mode)
+{
+    struct sio_cluster_options opts = {.mode = mode};
+
+    t->of_a = cluster_world_open(&t->a, &opts, NULL);
+    opts.direct_answers = true;
+    t->of_b = cluster_world_open(&t->b, &opts, NULL);
+}
+
+void two_close(struct two *t)
+{
+    cluster_world_close(&t->a, t->of_a);
+    cluster_world_close(&t->b, t->of_b);
+    assert_int_equal(fake_bus_n_topics(), 0);
+    fake_bus_reset();
+    fake_reset();
+}
+
+struct sio_cluster_stats stats_of(const struct sio_cluster *c)
+{
+    struct sio_cluster_stats stats;
+
+    sio_cluster_stats(c, &stats);
+    return stats;
+}
+
+void expect_body(const char *text)
+{
+    struct sio_slice body = fake_bus_body();
+
+    assert_int_equal(body.len, strlen(text));
+    assert_memory_equal(body.ptr, text, body.len);
+}
+
+const char *status_name(int status)
+{
+    switch (status) {
+    case SIO_OK: return "all";
+    case SIO_ERR_TIMEOUT: return "timeout";
+    case SIO_ERR_CLOSED: return "closed";
+    case SIO_ERR_FULL: return "full";
+    default: return "error";
+    }
+}
+
+void note_answers(int status, const struct sio_answers *answers, void *user)
+{
+    char text[300] = "";
+    size_t len = 0;
+
+    for (size_t i = 0; i < sio_answers_n(answers); i++) {
+        struct sio_event *e = sio_answers_event(answers, i);
+        struct sio_str arg = e ? sio_event_arg(e, 0) : SIO_STR("-");
+
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.*s",
+                                i > 0 ? "," : "", (int)arg.len, arg.ptr);
+    }
+    sio_world_note(user, status_name(status), sio_str_from(text));
+}
+
+void note_fetched(int status, const struct sio_fetched *list, size_t n, void *user)
+{
+    char text[300] = "";
+    size_t len = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(list[i].handshake.ptr[0], '{');
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s%zu%.*s",
+                                i > 0 ? "," : "", list[i].socket ? "here" : "there",
+                                list[i].n_rooms, (int)list[i].attributes.len,
+                                list[i].attributes.ptr ? list[i].attributes.ptr : "");
+    }
+    sio_world_note(user, status_name(status), sio_str_from(text));
+}
+
+void note_side(struct sio_namespace *ns, struct sio_event *e, void *user)
+{
+    struct sio_message *m = sio_message_new("");
+
+    (void)ns;
+    sio_world_note(user, "side", sio_event_name(e));
+    if (m)
+        sio_message_add_string(m, SIO_STR("here"));
+    if (m && sio_event_wants_ack(e))
+        sio_event_ack(e, m);
+    sio_message_free(m);
+}
+
+void run_until_noted(struct sio_world *w)
+{
+    while (w->log[0] == '\0')
+        net_loop_run_once(w->loop, -1);
+}
