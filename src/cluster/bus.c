@@ -382,6 +382,14 @@ bool cluster_bus_is_up(const struct cluster_bus *bus)
            redis_conn_is_up(bus->listener);
 }
 
+uint64_t cluster_bus_silent_ms(const struct cluster_bus *bus)
+{
+    uint64_t publisher = redis_conn_silent_ms(bus->publisher);
+    uint64_t listener = redis_conn_silent_ms(bus->listener);
+
+    return publisher > listener ? publisher : listener;
+}
+
 void cluster_bus_watch(struct cluster_bus *bus, struct cluster_bus_watcher *w)
 {
     list_append(&bus->watchers, &w->link);

@@ -87,6 +87,9 @@ void cluster_bus_free(struct cluster_bus *bus);
  */
 bool cluster_bus_is_up(const struct cluster_bus *bus);
 
+/* For how long Redis has owed an answer without a sign of life; 0: it owes none. */
+uint64_t cluster_bus_silent_ms(const struct cluster_bus *bus);
+
 void cluster_bus_watch(struct cluster_bus *bus, struct cluster_bus_watcher *w);
 /* Nothing where it does not watch. */
 void cluster_bus_unwatch(struct cluster_bus_watcher *w);

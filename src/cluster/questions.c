@@ -5,6 +5,9 @@
 #include "base/mem.h"
 #include "net/loop.h"
 
+/* A Redis that has owed an answer for so long is not asked for more. */
+#define HANGS_MS 1000
+
 static void question_free(struct cluster_question *q)
 {
     net_timer_stop(&q->timer);
@@ -103,6 +106,8 @@ int cluster_question_new(struct cluster_adapter *a, enum cluster_question_kind k
 
     if (!cluster_bus_is_up(c->bus))
         return SIO_ERR_CLOSED;
+    if (cluster_bus_silent_ms(c->bus) >= HANGS_MS)
+        return SIO_ERR_TIMEOUT;
     if (c->questions.n_items >= CLUSTER_MAX_QUESTIONS)
         return SIO_ERR_FULL;
     q = mem_new(struct cluster_question);

@@ -47,7 +47,7 @@ struct cluster_question {
  * Also asks Redis how many listen to channel: they are the servers.  self: this server
  * does so, confirmed (else its own message, when it comes back, tells:
  * cluster_question_echo).  timeout_ms 0: the cluster's.  SIO_OK; SIO_ERR_CLOSED: Redis is
- * not there; SIO_ERR_FULL: too many are open; SIO_ERR_NOMEM.
+ * not there; SIO_ERR_TIMEOUT: it hangs; SIO_ERR_FULL: too many are open; SIO_ERR_NOMEM.
  */
 int cluster_question_new(struct cluster_adapter *a, enum cluster_question_kind kind,
                          uint32_t timeout_ms, enum cluster_topic_kind channel_kind,

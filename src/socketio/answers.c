@@ -397,6 +397,13 @@ int sio_namespace_ask(struct sio_namespace *ns, const struct sio_target *target,
 
 /* Between servers */
 
+/* The others cannot be reached now; nothing is wrong with what they should be told. */
+static bool is_result(int status)
+{
+    return status == SIO_ERR_CLOSED || status == SIO_ERR_TIMEOUT ||
+           status == SIO_ERR_FULL;
+}
+
 int sio_namespace_side_emit(struct sio_namespace *ns, struct sio_message *m,
                             uint32_t timeout_ms, sio_answers_cb cb, void *user)
 {
@@ -415,11 +422,11 @@ int sio_namespace_side_emit(struct sio_namespace *ns, struct sio_message *m,
     rv = sio_request_start(&a->request, timeout_ms);
     if (rv == SIO_OK && !alone)
         rv = adapter->ops->remote_side_emit(adapter, m, timeout_ms, a);
-    if (rv < 0 && rv != SIO_ERR_CLOSED && rv != SIO_ERR_FULL) {
+    if (rv < 0 && !is_result(rv)) {
         sio_request_drop(&a->request);
         return rv;
     }
-    sio_request_end(&a->request, rv); /* nobody can be reached now: that is a result */
+    sio_request_end(&a->request, rv);
     return SIO_OK;
 }
 

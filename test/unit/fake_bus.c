@@ -44,6 +44,7 @@ static struct {
     int refusal;
     bool refuses_counts;
     bool unconfirmed;
+    uint64_t silent_ms;
     uint64_t n_others;
     size_t n_published;
     char channel[512];
@@ -136,6 +137,12 @@ bool cluster_bus_is_up(const struct cluster_bus *bus)
 {
     (void)bus;
     return !broker.down;
+}
+
+uint64_t cluster_bus_silent_ms(const struct cluster_bus *bus)
+{
+    (void)bus;
+    return broker.silent_ms;
 }
 
 void cluster_bus_watch(struct cluster_bus *bus, struct cluster_bus_watcher *w)
@@ -398,6 +405,11 @@ void fake_bus_refuse(int error)
 void fake_bus_refuse_counts(bool refuse)
 {
     broker.refuses_counts = refuse;
+}
+
+void fake_bus_hang(uint64_t ms)
+{
+    broker.silent_ms = ms;
 }
 
 void fake_bus_confirm(bool at_once)

@@ -30,6 +30,9 @@ void fake_bus_up(void);
 void fake_bus_refuse(int error);
 void fake_bus_refuse_counts(bool refuse);
 
+/* Redis has been silent for so long. */
+void fake_bus_hang(uint64_t ms);
+
 /* Topics that are listened to from now on are (not) confirmed at once. */
 void fake_bus_confirm(bool at_once);
 

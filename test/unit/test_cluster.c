@@ -641,6 +641,11 @@ static void without_redis_each_server_is_alone(void **state)
     assert_int_equal(sio_namespace_room_size(t.a.ns, SIO_STR("r")), 1);
 
     fake_bus_up();
+    fake_bus_hang(1000);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
+    sio_world_expect(&t.a, "timeout(here2) timeout()");
+    fake_bus_hang(0);
     fake_bus_refuse(SIO_ERR_FULL);
     assert_int_equal(sio_namespace_emit(t.a.ns, NULL, m), 1);
     sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
