@@ -233,6 +233,38 @@ static void expect_text(struct peer *p, const char *text)
     assert_string_equal(reply.body, text);
 }
 
+/* A server, and a session over WebSocket; reply has its open packet. */
+static struct peer *start_websocket(const struct eio_server_options *changes)
+{
+    struct peer *p;
+
+    start(changes);
+    p = dial();
+    ws_open(p, NULL);
+    assert_int_equal(peer_read_frame(p, &reply), 1);
+    return p;
+}
+
+/* A server, and a session that *p has opened over polling. */
+static struct sid start_polling(const struct eio_server_options *changes,
+                                struct peer **p)
+{
+    start(changes);
+    *p = dial();
+    return open_polling(*p);
+}
+
+/* A WebSocket that is tried, and may upgrade now. */
+static struct peer *probe(const char *sid)
+{
+    struct peer *p = dial();
+
+    ws_open(p, sid);
+    peer_text(p, "2probe");
+    expect_text(p, "3probe");
+    return p;
+}
+
 static void expect_ws_close(struct peer *p, int code)
 {
     assert_int_equal(peer_read_frame(p, &reply), 8);
@@ -360,9 +392,7 @@ static void another_method_on_a_session_is_405_and_it_lives_on(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(NULL, &p);
     for (size_t i = 0; i < N_ELEMENTS(methods); i++) {
         request(p, methods[i], target_of(sid.text), NULL, NULL, 0);
         peer_reply(p, &reply);
@@ -443,9 +473,7 @@ static void limits_the_number_of_sessions(void **state)
     struct sid sid;
 
     (void)state;
-    start(&opts);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(&opts, &p);
     request(p, "GET", POLLING, NULL, NULL, 0);
     peer_reply(p, &reply);
     assert_int_equal(reply.status, 503);
@@ -498,9 +526,7 @@ static void offers_no_upgrade_where_there_is_none(void **state)
     char target[128];
 
     (void)state;
-    start(&opts);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(&opts, &p);
     assert_non_null(strstr(reply.body, "\"upgrades\":[]"));
     snprintf(target, sizeof(target), PATH "?EIO=4&transport=websocket&sid=%s",
              sid.text);
@@ -534,10 +560,8 @@ static void echoes_over_polling(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
+    sid = start_polling(NULL, &p);
     poll = dial();
-    p = dial();
-    sid = open_polling(p);
     get(poll, sid.text);
     post(p, sid.text,
          "4hello\x1e"
@@ -563,9 +587,7 @@ static void gives_at_most_16_packets_a_reply(void **state)
     int n = 0;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(NULL, &p);
     for (int i = 0; i < 40; i++)
         snprintf(body + strlen(body), sizeof(body) - strlen(body), "%s4%c",
                  i ? "\x1e" : "", 'A' + i);
@@ -596,9 +618,7 @@ static void attachments_stay_in_order_over_replies(void **state)
     (void)state;
     for (size_t i = 1; i < N_ELEMENTS(parts); i++)
         parts[i] = (struct eio_part){false, &bytes, 1};
-    start(NULL);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(NULL, &p);
     msg = eio_msg_new(parts, N_ELEMENTS(parts), NULL);
     assert_int_equal(eio_session_send(fix.session, msg), SIO_OK);
     eio_msg_unref(msg);
@@ -627,9 +647,7 @@ static void what_one_turn_emits_is_one_reply(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(NULL, &p);
     get(p, sid.text);
     for (char c = 'a'; c < 'd'; c++) {
         struct eio_msg *msg = eio_msg_text(&c, 1);
@@ -700,9 +718,7 @@ static void an_empty_post_is_a_parse_error(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(NULL, &p);
     post(p, sid.text, "");
     expect(p, 400, BAD_REQUEST);
     expect_gone(p, sid.text);
@@ -715,10 +731,8 @@ static void a_second_poll_ends_both(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
+    sid = start_polling(NULL, &second);
     first = dial();
-    second = dial();
-    sid = open_polling(second);
     get(first, sid.text);
     get(second, sid.text);
     expect(second, 400, BAD_REQUEST);
@@ -734,10 +748,8 @@ static void a_second_post_ends_both(void **state)
     char head[256];
 
     (void)state;
-    start(NULL);
+    sid = start_polling(NULL, &second);
     first = dial();
-    second = dial();
-    sid = open_polling(second);
     snprintf(
         head, sizeof(head),
         "POST %s HTTP/1.1\r\nHost: example.test\r\nContent-Length: 10\r\n\r\n4half",
@@ -759,9 +771,7 @@ static void binary_content_type_is_refused(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(NULL, &p);
     request(p, "POST", target_of(sid.text),
             "Content-Type: application/octet-stream\r\n", "4x", 2);
     peer_reply(p, &reply);
@@ -780,10 +790,8 @@ static void too_large_a_post_is_413_and_polling_goes_on(void **state)
     char head[256];
 
     (void)state;
-    start(&opts);
+    sid = start_polling(&opts, &poll);
     p = dial();
-    poll = dial();
-    sid = open_polling(poll);
     get(poll, sid.text);
     snprintf(head, sizeof(head),
              "POST %s HTTP/1.1\r\nHost: example.test\r\nContent-Length: 101\r\n\r\n",
@@ -814,9 +822,7 @@ static void a_client_that_drops_its_poll_is_gone_at_once(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    other = dial();
-    sid = open_polling(other);
+    sid = start_polling(NULL, &other);
     p = peer_dial(fix.loop, fix.port);
     get(p, sid.text);
     peer_hang_up(p);
@@ -832,9 +838,7 @@ static void a_client_that_drops_its_post_is_gone_at_once(void **state)
     char head[256];
 
     (void)state;
-    start(NULL);
-    other = dial();
-    sid = open_polling(other);
+    sid = start_polling(NULL, &other);
     p = peer_dial(fix.loop, fix.port);
     snprintf(
         head, sizeof(head),
@@ -855,10 +859,8 @@ static void a_close_packet_lets_the_poll_go_with_a_noop(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
+    sid = start_polling(NULL, &p);
     poll = dial();
-    p = dial();
-    sid = open_polling(p);
     get(poll, sid.text);
     post(p, sid.text, "1");
     expect(p, 200, "ok");
@@ -874,9 +876,7 @@ static void closing_sends_what_waits_and_a_close_packet(void **state)
     struct eio_msg *msg;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(NULL, &p);
     msg = eio_msg_text("last", 4);
     eio_session_send(fix.session, msg);
     eio_msg_unref(msg);
@@ -899,9 +899,7 @@ static void a_client_that_is_closed_may_say_goodbye_first(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(NULL, &p);
     eio_session_close(fix.session, EIO_CLOSE_FORCED);
     post(p, sid.text,
          "4too late\x1e"
@@ -918,11 +916,9 @@ static void a_handler_may_close_in_the_middle_of_a_batch(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
+    sid = start_polling(NULL, &p);
     fix.close_on_message = true;
-    p = dial();
     poll = dial();
-    sid = open_polling(p);
     get(poll, sid.text);
     post(p, sid.text,
          "4one\x1e"
@@ -939,10 +935,8 @@ static void pipelined_requests_wait_behind_a_poll(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    p = dial();
+    sid = start_polling(NULL, &p);
     other = dial();
-    sid = open_polling(p);
     get(p, sid.text);
     request(p, "GET", PATH "?EIO=4", NULL, NULL, 0);
     post(other, sid.text, "4x");
@@ -960,10 +954,8 @@ static void pings_ride_on_the_poll_and_pongs_keep_alive(void **state)
     struct sid sid;
 
     (void)state;
-    start(&quick);
+    sid = start_polling(&quick, &p);
     poll = dial();
-    p = dial();
-    sid = open_polling(p);
     for (int i = 0; i < 3; i++) {
         get(poll, sid.text);
         expect(poll, 200, "2");
@@ -978,11 +970,8 @@ static void only_a_pong_keeps_a_session_alive(void **state)
     struct peer *p;
 
     (void)state;
-    start(&quick);
+    p = start_websocket(&quick);
     fix.silent = true;
-    p = dial();
-    ws_open(p, NULL);
-    peer_read_frame(p, &reply);
     while (fix.n_closed == 0) {
         peer_text(p, "4x");
         peer_turn(p);
@@ -998,9 +987,7 @@ static void a_session_past_its_deadline_is_unknown(void **state)
     struct sid sid;
 
     (void)state;
-    start(&quick);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(&quick, &p);
     run_until_closed(1);
     assert_int_equal(fix.reason, EIO_CLOSE_PING_TIMEOUT);
     expect_gone(p, sid.text);
@@ -1011,10 +998,7 @@ static void a_ping_of_the_client_is_an_error(void **state)
     struct peer *p;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    ws_open(p, NULL);
-    peer_read_frame(p, &reply);
+    p = start_websocket(NULL);
     peer_text(p, "2");
     expect_ws_close(p, 1002);
     assert_int_equal(fix.reason, EIO_CLOSE_TRANSPORT_ERROR);
@@ -1025,10 +1009,7 @@ static void a_pong_that_nobody_asked_for_is_accepted(void **state)
     struct peer *p;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    ws_open(p, NULL);
-    peer_read_frame(p, &reply);
+    p = start_websocket(NULL);
     peer_text(p, "3");
     peer_text(p, "4x");
     expect_text(p, "4x");
@@ -1042,10 +1023,7 @@ static void echoes_over_websocket(void **state)
     struct peer *p;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    ws_open(p, NULL);
-    peer_read_frame(p, &reply);
+    p = start_websocket(NULL);
     peer_text(p, "4hello");
     expect_text(p, "4hello");
     peer_frame(p, 2, "\0\1\2", 3);
@@ -1092,10 +1070,7 @@ static void a_close_packet_closes_a_websocket(void **state)
     struct peer *p;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    ws_open(p, NULL);
-    peer_read_frame(p, &reply);
+    p = start_websocket(NULL);
     peer_text(p, "1");
     expect_ws_close(p, 1000);
     assert_int_equal(fix.reason, EIO_CLOSE_TRANSPORT_CLOSE);
@@ -1106,10 +1081,7 @@ static void the_end_of_a_websocket_is_the_end_of_the_session(void **state)
     struct peer *p;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    ws_open(p, NULL);
-    peer_read_frame(p, &reply);
+    p = start_websocket(NULL);
     peer_frame(p, 8, "\x03\xe8", 2);
     assert_int_equal(peer_read_frame(p, &reply), 8);
     run_until_closed(1);
@@ -1144,10 +1116,7 @@ static void too_large_a_frame_ends_with_1009(void **state)
     struct peer *p;
 
     (void)state;
-    start(&opts);
-    p = dial();
-    ws_open(p, NULL);
-    peer_read_frame(p, &reply);
+    p = start_websocket(&opts);
     memset(text, '4', sizeof(text));
     peer_frame(p, 1, text, 100);
     assert_int_equal(peer_read_frame(p, &reply), 1);
@@ -1190,15 +1159,10 @@ static void upgrades_in_order_and_without_loss(void **state)
     struct eio_msg *msg;
 
     (void)state;
-    start(NULL);
-    p = dial();
+    sid = start_polling(NULL, &p);
     poll = dial();
-    ws = dial();
-    sid = open_polling(p);
     get(poll, sid.text);
-    ws_open(ws, sid.text);
-    peer_text(ws, "2probe");
-    expect_text(ws, "3probe");
+    ws = probe(sid.text);
     post(p, sid.text, "4during");
     expect(p, 200, "ok");
     expect(poll, 200, "4during"); /* polling is still in charge */
@@ -1234,14 +1198,9 @@ static void a_ping_that_found_no_poll_goes_over_the_websocket(void **state)
     uint64_t due;
 
     (void)state;
-    start(&opts);
-    p = dial();
-    ws = dial();
-    sid = open_polling(p);
+    sid = start_polling(&opts, &p);
     due = net_loop_now_ms(fix.loop) + 25;
-    ws_open(ws, sid.text);
-    peer_text(ws, "2probe");
-    expect_text(ws, "3probe");
+    ws = probe(sid.text);
     while (net_loop_now_ms(fix.loop) < due)
         peer_turn(ws);
     peer_text(ws, "5");
@@ -1254,10 +1213,8 @@ static void a_poll_that_still_waits_ends_with_the_upgrade(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    poll = dial();
+    sid = start_polling(NULL, &poll);
     ws = dial();
-    sid = open_polling(poll);
     get(poll, sid.text);
     ws_open(ws, sid.text);
     peer_text(ws, "5");
@@ -1273,9 +1230,7 @@ static void a_failed_probe_leaves_polling_as_it_was(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(NULL, &p);
     for (size_t i = 0; i <= N_ELEMENTS(bad); i++) {
         struct peer *ws = peer_dial(fix.loop, fix.port);
 
@@ -1313,13 +1268,8 @@ static void a_probe_that_takes_too_long_is_closed(void **state)
     struct sid sid;
 
     (void)state;
-    start(&opts);
-    p = dial();
-    ws = dial();
-    sid = open_polling(p);
-    ws_open(ws, sid.text);
-    peer_text(ws, "2probe");
-    expect_text(ws, "3probe");
+    sid = start_polling(&opts, &p);
+    ws = probe(sid.text);
     expect_ws_close(ws, 1000);
     post(p, sid.text, "4x");
     expect(p, 200, "ok");
@@ -1336,10 +1286,8 @@ static void a_probe_that_does_not_read_is_closed(void **state)
     size_t n_answered = 0;
 
     (void)state;
-    start(&opts);
-    p = dial();
+    sid = start_polling(&opts, &p);
     ws = dial();
-    sid = open_polling(p);
     ws_open(ws, sid.text);
     for (size_t at = 0; at < sizeof(frames); at += 12)
         memcpy(frames + at,
@@ -1369,11 +1317,9 @@ static void only_one_websocket_may_probe(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    p = dial();
+    sid = start_polling(NULL, &p);
     ws = dial();
     second = dial();
-    sid = open_polling(p);
     ws_open(ws, sid.text);
     ws_open(second, sid.text);
     expect_ws_close(second, 1000);
@@ -1390,13 +1336,8 @@ static void the_end_of_a_session_ends_its_probe(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    ws = dial();
-    sid = open_polling(p);
-    ws_open(ws, sid.text);
-    peer_text(ws, "2probe");
-    expect_text(ws, "3probe");
+    sid = start_polling(NULL, &p);
+    ws = probe(sid.text);
     post(p, sid.text, "1");
     expect(p, 200, "ok");
     expect_ws_close(ws, 1000);
@@ -1411,13 +1352,11 @@ struct closing {
 
 static struct closing close_while_probing(void)
 {
-    struct closing c = {.poll = dial(), .ws = dial()};
+    struct closing c = {.poll = dial()};
     struct eio_msg *msg = eio_msg_text("last", 4);
 
     c.sid = open_polling(c.poll);
-    ws_open(c.ws, c.sid.text);
-    peer_text(c.ws, "2probe");
-    expect_text(c.ws, "3probe");
+    c.ws = probe(c.sid.text);
     assert_non_null(msg);
     assert_int_equal(eio_session_send(fix.session, msg), SIO_OK);
     eio_msg_unref(msg);
@@ -1485,15 +1424,11 @@ static void a_client_that_does_not_read_is_cut_at_its_limit(void **state)
     struct sio_slice s;
     struct eio_part part = {.text = false, .slices = &s, .n_slices = 1};
     struct eio_msg *msg;
-    struct peer *p;
     size_t peak = 0;
     int rv = SIO_OK;
 
     (void)state;
-    start(&opts);
-    p = dial();
-    ws_open(p, NULL);
-    peer_read_frame(p, &reply);
+    start_websocket(&opts);
     memset(sio_buf_data(b), 'x', 100000);
     s = sio_slice_of(b);
     msg = eio_msg_new(&part, 1, NULL);
@@ -1521,10 +1456,7 @@ static void a_slow_client_gets_the_newest_of_each_key(void **state)
     int last = -1;
 
     (void)state;
-    start(&opts);
-    p = dial();
-    ws_open(p, NULL);
-    peer_read_frame(p, &reply);
+    p = start_websocket(&opts);
     memset(text, '.', 200000);
     for (int i = 0; i < 500; i++) {
         struct sio_slice s = {NULL, (const uint8_t *)text, 200000};
@@ -1565,9 +1497,7 @@ static void volatile_messages_need_a_client_that_waits(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    sid = open_polling(p);
+    sid = start_polling(NULL, &p);
     assert_int_equal(eio_session_send(fix.session, msg), SIO_OK);
     assert_int_equal(eio_session_pending(fix.session), 0);
     get(p, sid.text);
@@ -1582,11 +1512,9 @@ static void an_abort_cuts_the_connection(void **state)
     struct sid sid;
 
     (void)state;
-    start(NULL);
-    p = dial();
+    sid = start_polling(NULL, &p);
     poll = dial();
     ws = dial();
-    sid = open_polling(p);
     get(poll, sid.text);
     eio_session_abort(fix.session, EIO_CLOSE_FORCED);
     assert_int_equal(fix.n_closed, 1);
@@ -1651,10 +1579,7 @@ static void counts_what_it_does(void **state)
     struct peer *p;
 
     (void)state;
-    start(NULL);
-    p = dial();
-    ws_open(p, NULL);
-    peer_read_frame(p, &reply);
+    p = start_websocket(NULL);
     peer_text(p, "4abc");
     expect_text(p, "4abc");
     eio_server_stats(fix.server, &stats);
