@@ -267,16 +267,22 @@ static void on_abort(struct sio_http_request *r, void *user)
 static const struct sio_http_handler later = {.on_request = on_later,
                                               .on_abort = on_abort};
 
+/* A request that the server holds, to answer it later. */
+static void ask_later(struct fixture *f, struct peer *p)
+{
+    assert_int_equal(sio_http_route(f->http, SIO_HTTP_GET, "/later", &later, f),
+                     SIO_OK);
+    peer_connect(p, f->loop, f->port);
+    peer_send_text(p, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    RUN_WHILE(f->loop, !f->held);
+}
+
 static void an_answer_may_come_later(void **state)
 {
     struct fixture *f = *state;
     struct peer p;
 
-    assert_int_equal(sio_http_route(f->http, SIO_HTTP_GET, "/later", &later, f),
-                     SIO_OK);
-    peer_connect(&p, f->loop, f->port);
-    peer_send_text(&p, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-    RUN_WHILE(f->loop, !f->held);
+    ask_later(f, &p);
     assert_int_equal(sio_http_reply_bytes(f->held, 200, NULL, "now", 3), SIO_OK);
     f->held = NULL;
     peer_wait_text(&p, "\r\n\r\nnow");
@@ -290,11 +296,7 @@ static void who_answers_later_hears_that_nobody_waits(void **state)
     struct fixture *f = *state;
     struct peer p;
 
-    assert_int_equal(sio_http_route(f->http, SIO_HTTP_GET, "/later", &later, f),
-                     SIO_OK);
-    peer_connect(&p, f->loop, f->port);
-    peer_send_text(&p, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-    RUN_WHILE(f->loop, !f->held);
+    ask_later(f, &p);
     peer_close(&p);
     RUN_WHILE(f->loop, f->held);
     assert_int_equal(f->n_aborts, 1);
@@ -305,11 +307,7 @@ static void a_server_that_is_freed_tells_who_answers_later(void **state)
     struct fixture *f = *state;
     struct peer p;
 
-    assert_int_equal(sio_http_route(f->http, SIO_HTTP_GET, "/later", &later, f),
-                     SIO_OK);
-    peer_connect(&p, f->loop, f->port);
-    peer_send_text(&p, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-    RUN_WHILE(f->loop, !f->held);
+    ask_later(f, &p);
     sio_server_free(f->server);
     f->server = NULL;
     assert_int_equal(f->n_aborts, 1);
