@@ -129,6 +129,11 @@ def _():
     everything("ours", "pubsub")
 
 
+@case("clients of our server with sharded channels get what is sent")
+def _():
+    everything("ours", "sharded")
+
+
 @case("clients of a server of Node get what is sent")
 def _():
     everything("node", "pubsub")
