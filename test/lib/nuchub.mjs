@@ -50,8 +50,9 @@ export function next(emitter, name, what = name) {
 }
 
 export async function freePort() {
+  const [first, last] = (process.env.TEST_PORTS ?? "20000-31999").split("-").map(Number);
   for (;;) {
-    const port = 20000 + Math.floor(Math.random() * 12000);
+    const port = first + Math.floor(Math.random() * (last + 1 - first));
     const free = await new Promise((done) => {
       const s = createServer().once("error", () => done(false));
       s.listen(port, "127.0.0.1", () => s.close(() => done(true)));

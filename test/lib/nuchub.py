@@ -111,8 +111,9 @@ _given_ports = set()
 
 
 def free_port(host="127.0.0.1"):
-    for _ in range(200):
-        port = random.randrange(20000, 32000)
+    first, last = map(int, os.environ.get("TEST_PORTS", "20000-31999").split("-"))
+    for _ in range(2000):
+        port = random.randint(first, last)
         if port in _given_ports:
             continue
         with socket.socket() as s:
