@@ -330,7 +330,7 @@ static void on_open(struct net_conn *conn, void *user)
     c->state = GREETING;
     c->bytes_out = 0;
     c->progress_ms = net_loop_now_ms(c->loop);
-    if (greet(c) < 0 || net_timer_start(&c->timer, TICK_MS) < 0)
+    if (greet(c) < 0)
         lose(c, "out of memory");
 }
 
@@ -446,6 +446,8 @@ static void on_timer(struct net_timer *timer, void *user)
     const struct sio_slice ping = redis_arg(SIO_STR("PING"));
     const struct request r = {.args = &ping, .n = 1};
 
+    /* Its place among the timers has just become free, so it never fails to run. */
+    (void)net_timer_start(timer, TICK_MS);
     if (c->state == DOWN) {
         connect_now(c);
         return;
@@ -457,7 +459,6 @@ static void on_timer(struct net_timer *timer, void *user)
     if (c->state == UP && list_empty(&c->pending) &&
         net_loop_now_ms(c->loop) - c->progress_ms >= c->opts.idle_ms)
         (void)command(c, &r, NULL, NULL);
-    net_timer_start(timer, TICK_MS);
 }
 
 static void describe(struct redis_conn *c)

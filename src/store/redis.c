@@ -224,15 +224,18 @@ static void pump_writes(struct redis_store *rs)
 {
     while (!list_empty(&rs->writes) && may_write(rs)) {
         struct redis_key *key = container_of(rs->writes.next, struct redis_key, write);
+        int rv;
 
         list_remove(&key->write);
-        if (send_write(key) == SIO_OK) {
+        rv = send_write(key);
+        if (rv == SIO_OK) {
             key->writing = true;
             key->deleted = false;
             key->n_commands++;
             rs->n_writes++;
             rs->write_bytes += key->n_writing;
         } else {
+            key->missed |= rv == SIO_ERR_NOMEM; /* the next check will find it */
             redis_key_release(key);
         }
     }
@@ -298,6 +301,19 @@ static void compare(struct redis_key *key, int64_t theirs)
     key->missed = false;
 }
 
+bool redis_key_keep(struct redis_key *key, int64_t theirs)
+{
+    struct store_entry entry;
+    int64_t ours = lives_ms(key, &entry);
+
+    if (!key->missed || ours == 0 || (theirs != NO_KEY && theirs + SAME_MS >= ours))
+        return false;
+    key->missed = false;
+    queue_write(key);
+    pump_writes(key->store);
+    return true;
+}
+
 static void on_checked(int status, const struct redis_reply *reply, void *user)
 {
     struct redis_key *key = user;
@@ -359,13 +375,13 @@ static void on_tick(struct net_timer *timer, void *user)
 {
     struct redis_store *rs = user;
 
+    (void)net_timer_start(timer, TICK_MS); /* its place has just become free */
     if (redis_conn_is_up(rs->conn)) {
         pump_writes(rs);
         pump_checks(rs);
     } else {
         let_go(rs);
     }
-    net_timer_start(timer, TICK_MS);
 }
 
 /* The connection. */

@@ -106,6 +106,11 @@ struct redis_key *redis_key_find(struct redis_store *rs, struct sio_str name);
 struct redis_key *redis_key_get(struct redis_store *rs, struct sio_str name);
 /* Frees it if nobody needs it any more. */
 void redis_key_release(struct redis_key *key);
+/*
+ * theirs: for how many ms what Redis has still lives.  True: what memory has is newer, was
+ * put while there was no connection, and is written now.
+ */
+bool redis_key_keep(struct redis_key *key, int64_t theirs);
 /* Memory and Redis have the same now. */
 void redis_key_checked(struct redis_key *key);
 const struct store_redis_kind *redis_kind_of(const struct redis_store *rs,

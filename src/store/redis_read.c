@@ -129,7 +129,8 @@ static void on_lives(int status, const struct redis_reply *reply, void *user)
         end_fetch(key, SIO_ERR_NOT_FOUND);
         return;
     }
-    if (key->overtaken && redis_front_get(key->store, key->node.key, &entry)) {
+    if ((key->overtaken && redis_front_get(key->store, key->node.key, &entry)) ||
+        redis_key_keep(key, theirs_ms)) {
         status = SIO_OK;
     } else {
         status = take_in(key, theirs_ms);

@@ -14,7 +14,6 @@
 
 #include <cmocka.h>
 
-#include "alloc_fail.h"
 #include "base/str.h"
 #include "cluster/bus.h"
 #include "net/loop.h"
@@ -635,68 +634,6 @@ static void ends_at_a_message_too_large(void **state)
     assert_int_equal(f->n_heard, 0);
 }
 
-/* Nothing is lost but what could not be allocated; the bus comes up all the same. */
-static void lives_without_memory(void **state)
-{
-    struct fixture *f = *state;
-    struct sio_buf *buf = sio_buf_copy("12345678", 8);
-    const struct sio_slice parts[2] = {{NULL, (const uint8_t *)"x", 1},
-                                       sio_slice_of(buf)};
-
-    come_up(f);
-    alloc_fail_each(n)
-    {
-        struct cluster_topic t = {.cb = NULL};
-        struct count a = {0}, b = {0};
-        bool listening = cluster_bus_listen(f->bus, &t, CLUSTER_SHARD, SIO_STR("s"),
-                                            on_message, f) == SIO_OK;
-        bool published = cluster_bus_publish(f->bus, CLUSTER_CHANNEL, SIO_STR("x"),
-                                             parts, 2, on_count, &a) == SIO_OK;
-        bool counted = cluster_bus_count(f->bus, CLUSTER_CHANNEL, SIO_STR("x"),
-                                         on_count, &b) == SIO_OK;
-
-        alloc_fail_pause();
-        if (published || counted)
-            hear(f, f->pub, counted ? "NUMSUB" : "12345678");
-        if (published)
-            say(f->pub, ":1\r\n");
-        if (counted)
-            say(f->pub, "*2\r\n$1\r\nx\r\n:1\r\n");
-        run_until(f, &a.n_calls, published);
-        run_until(f, &b.n_calls, counted);
-        if (listening) { /* at once, or tried again */
-            hear(f, f->sub, "SSUBSCRIBE\r\n$1\r\ns\r\n");
-            say(f->sub, "*3\r\n$10\r\nssubscribe\r\n$1\r\ns\r\n:1\r\n");
-            settle(f);
-            assert_true(t.confirmed);
-        }
-        alloc_fail_resume();
-        cluster_bus_unlisten(f->bus, &t);
-        alloc_fail_pause();
-        if (listening) {
-            hear(f, f->sub, "SUNSUBSCRIBE\r\n$1\r\ns\r\n");
-            say(f->sub, "*3\r\n$12\r\nsunsubscribe\r\n$1\r\ns\r\n:0\r\n");
-        }
-        settle(f);
-        alloc_fail_resume();
-    }
-    sio_buf_unref(buf);
-    assert_int_equal(f->n_down, 0);
-}
-
-static void begins_without_memory(void **state)
-{
-    struct fixture *f = *state;
-    const struct cluster_bus_options opts = {.url = SIO_STR("redis://u:p@127.0.0.1:1")};
-
-    alloc_fail_each(n)
-    {
-        struct cluster_bus *bus = cluster_bus_new(f->loop, &opts, NULL);
-
-        cluster_bus_free(bus);
-    }
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -715,8 +652,6 @@ int main(void)
         TEST(notices_a_hung_redis),
         TEST(lives_through_rubbish),
         TEST(ends_at_a_message_too_large),
-        TEST(lives_without_memory),
-        TEST(begins_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
