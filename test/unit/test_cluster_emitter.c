@@ -282,8 +282,8 @@ static void publishes_to_the_sharded_adapter(void **state)
                               SIO_STR("\xf0\x9f\x98\x80"
                                       "aaaaaaaaaaaaaaaa")};
     static const char *const channels[] = {"app#/#r#", "app#/#", "app#/#",
-                                           "app#/#\xf0\x9f\x98\x80"
-                                           "aaaaaaaaaaaaaaaa#"};
+                                           ("app#/#\xf0\x9f\x98\x80"
+                                            "aaaaaaaaaaaaaaaa#")};
     struct sio_cluster_msg msg;
     struct sio_message *m = sio_message_newf("hello", "s", "x");
 

@@ -394,6 +394,7 @@ static void only_a_fault_can_be_recovered_from(void **state)
 }
 
 /* Joins with this auth, as a client that starts anew. */
+SIOC_PRINTF(3, 4)
 static void expect_anew(struct world *w, const struct client *before, const char *fmt,
                         ...)
 {
