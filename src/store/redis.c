@@ -165,12 +165,17 @@ static void on_written(int status, const struct redis_reply *reply, void *user)
 {
     struct redis_key *key = user;
     struct redis_store *rs = key->store;
+    struct sio_str ok;
     bool again;
 
+    if (status == SIO_OK && key->n_writing > 0 && !redis_reply_text(reply, &ok))
+        key->outdated = true; /* there was something already */
     if (status == SIO_OK && key->writing_value && rs->on_written)
         rs->on_written(key->node.key,
                        rs->user); /* while an answer is due, the key stays */
     again = key->again;
+    if (status == SIO_OK && !again)
+        key->unwritten = false;
     key->n_commands--;
     key->writing = key->again = false;
     rs->n_writes--;
@@ -195,14 +200,23 @@ static int send_write(struct redis_key *key)
     struct store_entry entry;
     char ms[STR_U64_SIZE];
     uint64_t lives = (uint64_t)lives_ms(key, &entry);
-    struct sio_slice args[4] = {redis_arg(SIO_STR("DEL")), redis_arg(key->node.key)};
+    struct sio_slice args[6] = {redis_arg(SIO_STR("DEL")), redis_arg(key->node.key)};
     size_t n = 2;
 
     if (lives == 0 && !key->deleted)
         return SIO_ERR_NOT_FOUND;
     key->n_writing = 0;
-    key->writing_value = lives > 0;
-    if (lives > 0) {
+    key->writing_value = lives > 0 && !key->fetched;
+    if (lives > 0 && key->fetched) {
+        /* What was fetched must not take the place of what its owner has put since. */
+        args[0] = redis_arg(SIO_STR("SET"));
+        args[2] = entry.value;
+        args[3] = redis_arg(SIO_STR("PX"));
+        args[4] = redis_arg((struct sio_str){ms, str_from_u64(lives, ms)});
+        args[5] = redis_arg(SIO_STR("NX"));
+        n = 6;
+        key->n_writing = entry.value.len;
+    } else if (lives > 0) {
         args[0] = redis_arg(SIO_STR("PSETEX"));
         args[2] = redis_arg((struct sio_str){ms, str_from_u64(lives, ms)});
         args[3] = entry.value;
@@ -257,8 +271,8 @@ static int redis_put(struct store *s, struct sio_str name, struct sio_slice valu
     if (!key) /* in memory only */
         return rv;
     key->lifetime_s = lifetime_s;
-    key->outdated = key->deleted = false;
-    key->overtaken = true;
+    key->outdated = key->deleted = key->fetched = false;
+    key->overtaken = key->unwritten = true;
     redis_key_checked(key);
     if (!redis_conn_is_up(rs->conn)) {
         key->missed = true;
@@ -296,7 +310,8 @@ static void compare(struct redis_key *key, int64_t theirs)
         return;
     if (theirs > ours + SAME_MS)
         key->outdated = true;
-    else if (key->missed && (theirs == NO_KEY || theirs + SAME_MS < ours))
+    else if (key->missed &&
+             (key->unwritten || theirs == NO_KEY || theirs + SAME_MS < ours))
         queue_write(key);
     key->missed = false;
 }

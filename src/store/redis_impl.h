@@ -41,6 +41,8 @@ struct redis_key {
     unsigned n_commands;       /* whose answers are due */
     int got_status;
     uint32_t lifetime_s;
+    bool fetched;   /* memory has what Redis had, not what was put here */
+    bool unwritten; /* Redis has not said that it has what was put here */
     bool writing;
     bool writing_value; /* and not that there is none */
     bool again;         /* to be written once more when that is done */

@@ -134,8 +134,11 @@ static void on_lives(int status, const struct redis_reply *reply, void *user)
         status = SIO_OK;
     } else {
         status = take_in(key, theirs_ms);
-        if (status == SIO_OK)
+        if (status == SIO_OK) {
             key->missed = false;
+            key->fetched = true;
+            key->unwritten = false;
+        }
         redis_key_checked(key);
     }
     key->outdated = key->refetch;
@@ -461,8 +464,9 @@ void redis_read_stale(struct store *s, struct sio_str name)
     struct redis_store *rs = redis_of(s);
     struct redis_key *key = redis_key_find(rs, name);
 
-    /* Where ours is still to be written, Redis will have nothing newer. */
-    if (!key || list_linked(&key->write) || key->again)
+    /* Where ours is still to be written, or compared first, Redis may have nothing newer. */
+    if (!key || list_linked(&key->write) || key->again ||
+        (key->missed && !key->fetched))
         return;
     key->outdated = true;
     key->refetch = key->fetching;
