@@ -135,6 +135,13 @@ static const char *redis_text(const struct hub *hub)
     return "no_configurado";
 }
 
+static const char *cluster_text(const struct hub *hub)
+{
+    if (!hub->cluster)
+        return "no_configurado";
+    return hub_peers_up(&hub->peers) ? "conectado" : "desconectado";
+}
+
 static void on_status(struct http_request *r, void *user)
 {
     struct hub *hub = user;
@@ -144,9 +151,10 @@ static void on_status(struct http_request *r, void *user)
     wbuf_addf(&w,
               "{\"status\":\"online\",\"arquitectura\":\"hikvision-style\","
               "\"nucs_conectados\":%zu,\"usar_config_file\":%s,\"redis\":\"%s\","
-              "\"timestamp\":",
+              "\"cluster\":\"%s\",\"hubs\":%zu,\"timestamp\":",
               hub_registry_n_nucs(&hub->registry), hub->config->file ? "true" : "false",
-              redis_text(hub));
+              redis_text(hub), cluster_text(hub),
+              hub->cluster ? hub_peers_n(&hub->peers) : 1);
     hub_api_write_time(&w, clock_wall_us());
     wbuf_add_byte(&w, '}');
     hub_api_reply(r, &w);
@@ -154,18 +162,20 @@ static void on_status(struct http_request *r, void *user)
 
 static void write_nuc(struct wbuf *w, const struct hub_nuc *nuc)
 {
+    const struct hub_claim *claim = nuc->now;
+
     wbuf_add_cstr(w, "{\"nuc_id\":");
     json_write_string(w, sio_str_from(nuc->id));
     wbuf_add_cstr(w, ",\"camaras\":");
-    if (nuc->camaras)
-        wbuf_add(w, nuc->camaras->data, nuc->camaras->len);
+    if (claim->camaras)
+        wbuf_add(w, claim->camaras->data, claim->camaras->len);
     else
         wbuf_add_cstr(w, "[]");
     wbuf_add_cstr(w, ",\"conectado\":true,\"connected_at\":");
-    hub_api_write_time(w, nuc->connected_us);
+    hub_api_write_time(w, claim->connected_us);
     wbuf_addf(w, ",\"last_heartbeat\":%lld.%06d}",
-              (long long)(nuc->heartbeat_us / 1000000),
-              (int)(nuc->heartbeat_us % 1000000));
+              (long long)(claim->heartbeat_us / 1000000),
+              (int)(claim->heartbeat_us % 1000000));
 }
 
 static void on_nucs(struct http_request *r, void *user)
@@ -386,7 +396,7 @@ static bool write_listed(struct call *call, struct wbuf *w, const struct hub_cam
 
     if (!p.image.ptr)
         return false;
-    wbuf_addf(w, "%s{\"id\":%u,\"ip\":", comma, c->id);
+    wbuf_addf(w, "%s{\"id\":%llu,\"ip\":", comma, (unsigned long long)c->id);
     json_write_string(w, sio_str_from(c->ip));
     wbuf_add_cstr(w, ",\"nombre\":");
     write_nombre(w, c);
@@ -437,7 +447,7 @@ static bool write_detected(struct call *call, struct wbuf *w,
     if (row && row->error.buf && !fresh)
         json_get((struct sio_str){(const char *)row->error.ptr, row->error.len},
                  "error", &error);
-    wbuf_addf(w, "%s{\"id\":%u,\"ip\":", comma, c->id);
+    wbuf_addf(w, "%s{\"id\":%llu,\"ip\":", comma, (unsigned long long)c->id);
     json_write_string(w, sio_str_from(c->ip));
     wbuf_add_cstr(w, ",\"nombre\":");
     write_nombre(w, c);
@@ -460,12 +470,12 @@ static bool write_detected(struct call *call, struct wbuf *w,
 
 static const char *ip_local_of(const struct hub_nuc *nuc)
 {
-    return nuc->ip_local;
+    return nuc->now->ip_local;
 }
 
 static const char *red_of(const struct hub_nuc *nuc)
 {
-    return nuc->red;
+    return nuc->now->red;
 }
 
 /* What the connected agents say of themselves, in one text that the app prints. */

@@ -9,7 +9,7 @@
 
 #define FIELD_MAX       256  /* bytes of estado and timestamp, as JSON */
 #define ERROR_MAX       4096 /* bytes of a snapshot_error's text, as JSON */
-#define REPLACE_PICTURE ((uint64_t)1 << 32) /* above the ids of cameras */
+#define REPLACE_PICTURE ((uint64_t)1 << 32) /* above the numbers of cameras */
 
 /*
  * estado and timestamp pass through as they are, if they are small and no containers.
@@ -134,18 +134,25 @@ static struct sio_slice part(struct sio_slice value, struct sio_str text)
     return (struct sio_slice){value.buf, (const uint8_t *)text.ptr, text.len};
 }
 
+/* With recovery a viewer may come back and want it. */
+bool hub_arrivals_have_viewers(struct hub *hub)
+{
+    return hub->config->recovery_s != 0 ||
+           sio_namespace_room_size(hub->ns, HUB_ROOM_VIEWERS) > 0;
+}
+
 /* To viewers, in the order of fields that they have always got. */
-static int emit_update(struct hub *hub, struct sio_slice value, uint32_t camera_id)
+static int emit_update(struct hub *hub, struct sio_slice value, uint32_t number,
+                       bool local)
 {
     struct sio_str text = {(const char *)value.ptr, value.len};
     struct sio_str rooms[] = {HUB_ROOM_VIEWERS};
-    struct sio_target target = {.rooms = rooms, .n_rooms = 1};
+    struct sio_target target = {.rooms = rooms, .n_rooms = 1, .local = local};
     struct hub_picture p;
     struct sio_message *m;
     int rv;
 
-    /* With recovery a viewer may come back and want it. */
-    if (hub->config->recovery_s == 0 && sio_namespace_room_size(hub->ns, rooms[0]) == 0)
+    if (local && !hub_arrivals_have_viewers(hub))
         return SIO_OK;
     m = sio_message_new("snapshot_update");
     if (!m)
@@ -164,7 +171,7 @@ static int emit_update(struct hub *hub, struct sio_slice value, uint32_t camera_
     sio_message_text(m, p.timestamp);
     sio_message_text(m, SIO_STR("}"));
     sio_message_end(m);
-    sio_message_set_replace_key(m, REPLACE_PICTURE | camera_id);
+    sio_message_set_replace_key(m, REPLACE_PICTURE | number);
     if (!hub->config->websocket_compression) /* it takes a quarter off, and much time */
         sio_message_set_no_compress(m);
     rv = sio_namespace_emit(hub->ns, &target, m);
@@ -172,7 +179,7 @@ static int emit_update(struct hub *hub, struct sio_slice value, uint32_t camera_
     return rv;
 }
 
-static struct hub_camera *camera_for(struct hub *hub, const char *ip)
+struct hub_camera *hub_arrivals_camera(struct hub *hub, const char *ip)
 {
     uint64_t now_ms = net_loop_now_ms(hub->loop);
     struct hub_camera *c =
@@ -193,10 +200,23 @@ static void show_live(struct hub *hub, const char *ip, struct sio_slice value)
         hub_live_snapshot(hub, sio_str_from(ip), image);
 }
 
+void hub_arrivals_show(struct hub *hub, const struct hub_camera *c,
+                       struct sio_slice value)
+{
+    emit_update(hub, value, c->number, true);
+    show_live(hub, c->ip, value);
+}
+
+/* Viewers of servers that are no hubs get pictures from here; hubs fetch their own. */
+static bool to_all_servers(const struct hub *hub)
+{
+    return hub->cluster && hub->config->cluster_pictures == HUB_PICTURES_ALL;
+}
+
 static void keep_picture(struct hub *hub, const struct arrival *a,
                          struct sio_slice value)
 {
-    struct hub_camera *c = camera_for(hub, a->ip);
+    struct hub_camera *c = hub_arrivals_camera(hub, a->ip);
     char key[HUB_KEY_MAX];
     int rv;
 
@@ -210,7 +230,7 @@ static void keep_picture(struct hub *hub, const struct arrival *a,
     hub->trimmed = false;
     hub_registry_drop_jpeg(c);
     hub_registry_heard(c, a->nuc, true, hub->picture_ms);
-    emit_update(hub, value, c->id);
+    emit_update(hub, value, c->number, !to_all_servers(hub));
     show_live(hub, a->ip, value);
     hub_snapshot_arrived(hub, sio_str_from(a->ip));
 }
@@ -300,7 +320,7 @@ static void take_error(struct hub *hub, struct sio_socket *s, struct sio_event *
     if (json_get(object, "error", &error) &&
         (json_type(error) != JSON_STRING || error.len > ERROR_MAX))
         error = (struct sio_str){NULL, 0};
-    c = camera_for(hub, ip);
+    c = hub_arrivals_camera(hub, ip);
     value = write_estado(nuc, object, ip);
     if (c && value) {
         store_put(hub->store, hub_key(key, HUB_KEY_ESTADO, sio_str_from(ip)),

@@ -26,7 +26,7 @@
  * Settings, by the name that each has in the file, the environment, the command line.
  */
 
-enum kind { KIND_TEXT, KIND_SECRET, KIND_NUMBER, KIND_SIZE, KIND_LEVEL, KIND_SWITCH };
+enum kind { KIND_TEXT, KIND_SECRET, KIND_NUMBER, KIND_SIZE, KIND_CHOICE, KIND_SWITCH };
 
 struct setting {
     const char *name;
@@ -36,16 +36,26 @@ struct setting {
     size_t offset;
     uint64_t min;
     uint64_t max;
+    const char *const *choices; /* up to a NULL; stored as their number */
 };
 
-#define TEXT(name, env, flag, member)                                         \
-    {                                                                         \
-        name, env, flag, KIND_TEXT, offsetof(struct hub_config, member), 0, 0 \
+#define TEXT(name, env, flag, member)                                               \
+    {                                                                               \
+        name, env, flag, KIND_TEXT, offsetof(struct hub_config, member), 0, 0, NULL \
     }
-#define NUMBER(name, env, flag, kind, member, min, max)                      \
-    {                                                                        \
-        name, env, flag, kind, offsetof(struct hub_config, member), min, max \
+#define NUMBER(name, env, flag, kind, member, min, max)                            \
+    {                                                                              \
+        name, env, flag, kind, offsetof(struct hub_config, member), min, max, NULL \
     }
+#define CHOICE(name, flag, member, choices)                                       \
+    {                                                                             \
+        name, NULL, flag, KIND_CHOICE, offsetof(struct hub_config, member), 0, 0, \
+            choices                                                               \
+    }
+
+static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const cluster_modes[] = {"off", "pubsub", "sharded", NULL};
+static const char *const cluster_pictures[] = {"hubs", "all", NULL};
 
 static const struct setting settings[] = {
     TEXT("host", NULL, NULL, host),
@@ -65,10 +75,15 @@ static const struct setting settings[] = {
     TEXT("tls_cert", NULL, "tls-cert", tls_cert),
     TEXT("tls_key", NULL, "tls-key", tls_key),
     {"token", "NUCHUB_TOKEN", NULL, KIND_SECRET, offsetof(struct hub_config, token), 0,
-     0},
+     0, NULL},
     {"redis_url", "REDIS_URL", NULL, KIND_SECRET,
-     offsetof(struct hub_config, redis_url), 0, 0},
-    NUMBER("log_level", NULL, "log-level", KIND_LEVEL, log_level, 0, 0),
+     offsetof(struct hub_config, redis_url), 0, 0, NULL},
+    CHOICE("cluster", "cluster", cluster, cluster_modes),
+    CHOICE("cluster_pictures", NULL, cluster_pictures, cluster_pictures),
+    TEXT("cluster_key", NULL, NULL, cluster_key),
+    TEXT("cluster_name", NULL, "cluster-name", cluster_name),
+    TEXT("cluster_python", NULL, NULL, cluster_python),
+    CHOICE("log_level", "log-level", log_level, levels),
     NUMBER("allow_eio3", NULL, NULL, KIND_SWITCH, allow_eio3, 0, 0),
     NUMBER("compression", NULL, NULL, KIND_SWITCH, compression, 0, 0),
     NUMBER("websocket_compression", NULL, NULL, KIND_SWITCH, websocket_compression, 0,
@@ -133,17 +148,29 @@ static int parse_number(struct sio_str value, const struct setting *s, uint64_t 
     return SIO_OK;
 }
 
-static int parse_level(struct sio_str value, uint64_t *out)
+static int parse_choice(struct sio_str value, const char *const *choices, uint64_t *out)
 {
-    static const char *const names[] = {"error", "warn", "info", "debug"};
-
-    for (size_t i = 0; i < N_ELEMENTS(names); i++) {
-        if (str_eq_cstr(value, names[i])) {
+    for (size_t i = 0; choices[i]; i++) {
+        if (str_eq_cstr(value, choices[i])) {
             *out = i;
             return SIO_OK;
         }
     }
     return SIO_ERR_INVAL;
+}
+
+/* "a, b or c" */
+static void list_choices(const char *const *choices, char *out, size_t size)
+{
+    size_t len = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; choices[i] && len < size; i++) {
+        const char *before = i == 0 ? "" : choices[i + 1] ? ", " : " or ";
+        int n = snprintf(out + len, size - len, "%s%s", before, choices[i]);
+
+        len += n > 0 ? (size_t)n : 0;
+    }
 }
 
 static int parse_switch(struct sio_str value, bool *out)
@@ -157,6 +184,7 @@ static int set(struct hub_config *c, const struct setting *s, struct sio_str val
                const char *where, struct sio_diag *diag)
 {
     void *member = (char *)c + s->offset;
+    char list[64];
     int rv = SIO_ERR_INVAL;
 
     switch (s->kind) {
@@ -173,11 +201,11 @@ static int set(struct hub_config *c, const struct setting *s, struct sio_str val
         return sio_diag_set(diag, rv, "%s: %s must be a number from %llu to %llu",
                             where, s->name, (unsigned long long)s->min,
                             (unsigned long long)s->max);
-    case KIND_LEVEL:
-        if (parse_level(value, member) == SIO_OK)
+    case KIND_CHOICE:
+        if (parse_choice(value, s->choices, member) == SIO_OK)
             return SIO_OK;
-        return sio_diag_set(diag, rv, "%s: %s must be error, warn, info or debug",
-                            where, s->name);
+        list_choices(s->choices, list, sizeof(list));
+        return sio_diag_set(diag, rv, "%s: %s must be %s", where, s->name, list);
     case KIND_SWITCH:
         if (parse_switch(value, member) == SIO_OK)
             return SIO_OK;
@@ -513,6 +541,9 @@ static const char usage[] =
     "  --state-dir DIR   where files are kept; made if missing\n"
     "  --www DIR         serves the frontend that is built in DIR\n"
     "  --www-api ORIGIN  tells its pages where the API is; self: here\n"
+    "  --cluster MODE    acts as one with the other hubs of REDIS_URL: pubsub,\n"
+    "                    sharded, off (default)\n"
+    "  --cluster-name N  what this one is called among them (the host's name)\n"
     "  --tls-cert FILE   certificate chain, PEM\n"
     "  --tls-key FILE    its key, PEM\n"
     "  --log-level LEVEL error, warn, info (default) or debug\n"
@@ -596,6 +627,34 @@ static int use_arguments(struct hub_config *c, const struct command_line *line,
     return SIO_OK;
 }
 
+bool hub_config_is_cluster_name_char(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           c == '-' || c == '_';
+}
+
+static bool is_cluster_name(const char *name)
+{
+    for (const char *p = name; *p; p++)
+        if (!hub_config_is_cluster_name_char(*p))
+            return false;
+    return strlen(name) <= HUB_CLUSTER_NAME_MAX;
+}
+
+static int check_cluster(const struct hub_config *c, struct sio_diag *diag)
+{
+    if (c->cluster != HUB_CLUSTER_OFF && !c->redis_url)
+        return sio_diag_set(diag, SIO_ERR_INVAL, "cluster needs REDIS_URL");
+    if (c->cluster_name && !is_cluster_name(c->cluster_name))
+        return sio_diag_set(diag, SIO_ERR_INVAL,
+                            "cluster_name must be 1 to %d of A-Z, a-z, 0-9, - and _",
+                            HUB_CLUSTER_NAME_MAX);
+    if (c->cluster_key && strlen(c->cluster_key) > HUB_CLUSTER_KEY_MAX)
+        return sio_diag_set(diag, SIO_ERR_INVAL, "cluster_key has more than %d bytes",
+                            HUB_CLUSTER_KEY_MAX);
+    return SIO_OK;
+}
+
 /* What no single place can know. */
 static int check_all(struct hub_config *c, struct sio_diag *diag)
 {
@@ -603,6 +662,8 @@ static int check_all(struct hub_config *c, struct sio_diag *diag)
 
     if (c->redis_url && store_redis_check(sio_str_from(c->redis_url), &why) < 0)
         return sio_diag_set(diag, SIO_ERR_INVAL, "REDIS_URL: %s", why.text);
+    if (check_cluster(c, diag) < 0)
+        return SIO_ERR_INVAL;
     if (!c->tls_cert != !c->tls_key)
         return sio_diag_set(diag, SIO_ERR_INVAL, "tls_cert and tls_key go together");
     if (!c->admin_user != !c->admin_hash_file)

@@ -18,6 +18,15 @@
 
 enum hub_mode { HUB_MODE_RUN, HUB_MODE_CHECK, HUB_MODE_HELP, HUB_MODE_VERSION };
 
+/* Whether other hubs are one with this one, and which adapter of Node's they speak like. */
+enum hub_cluster_mode { HUB_CLUSTER_OFF, HUB_CLUSTER_PUBSUB, HUB_CLUSTER_SHARDED };
+
+/* Who else gets pictures: hubs fetch them, all other servers of the cluster are sent them. */
+enum hub_cluster_pictures { HUB_PICTURES_HUBS, HUB_PICTURES_ALL };
+
+#define HUB_CLUSTER_NAME_MAX 32  /* bytes: as of an engine's sid_prefix */
+#define HUB_CLUSTER_KEY_MAX  128 /* bytes */
+
 struct hub_camera_config {
     char *ip;
     char *nombre; /* or NULL */
@@ -48,6 +57,12 @@ struct hub_config {
     char *admin_user;      /* of the Admin UI; both or neither */
     char *admin_hash_file; /* a bcrypt hash */
     uint64_t log_level;    /* enum sio_log_level */
+
+    uint64_t cluster;          /* enum hub_cluster_mode */
+    uint64_t cluster_pictures; /* enum hub_cluster_pictures */
+    char *cluster_key;         /* or NULL: the library's */
+    char *cluster_name;        /* or NULL: the host's */
+    char *cluster_python;      /* a channel, or NULL */
 
     bool allow_eio3;            /* clients of Socket.IO 2 */
     bool admin_write;           /* the Admin UI may also change something */
@@ -98,6 +113,9 @@ void hub_config_fini(struct hub_config *c);
 /* Reads a configuration file from memory; name is for errors. */
 int hub_config_parse(struct hub_config *c, const char *name, struct sio_str text,
                      struct sio_diag *diag);
+
+/* True for what may be part of a cluster_name. */
+bool hub_config_is_cluster_name_char(char c);
 
 /* The text of --help. */
 const char *hub_config_usage(void);

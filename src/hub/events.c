@@ -200,12 +200,13 @@ static int attach_agent(struct hub *hub, struct sio_socket *s, const char *nuc_i
     agent->socket = s;
     list_init(&agent->nuc_socket.link);
     nuc = hub_registry_attach(&hub->registry, &agent->nuc_socket, sio_str_from(nuc_id),
-                              clock_wall_us());
+                              clock_wall_us(), net_loop_now_ms(hub->loop));
     if (!nuc) {
         mem_free(agent);
         return SIO_ERR_NOMEM;
     }
     sio_socket_set_data(s, agent, NULL);
+    hub_relay_nuc(hub, nuc);
     log_info(hub->log, "nuc_id=%s connected address=%.*s", nuc->id,
              STR_ARG(eio_session_handshake(sio_socket_session(s))->address));
     return SIO_OK;
@@ -243,7 +244,9 @@ static void on_disconnect(struct sio_socket *s, enum sio_disconnect_reason reaso
              agent->nuc_socket.nuc ? agent->nuc_socket.nuc->id : "-",
              sio_disconnect_reason_text(reason));
     sio_socket_set_data(s, NULL, NULL);
-    hub_registry_detach(&hub->registry, &agent->nuc_socket);
+    if (hub_registry_is_last(&agent->nuc_socket))
+        hub_relay_nuc_goes(hub, agent->nuc_socket.nuc);
+    hub_registry_detach(&hub->registry, &agent->nuc_socket, net_loop_now_ms(hub->loop));
     mem_free(agent);
     hub_live_agents_changed(hub);
     hub_snapshot_agent_left(hub);
@@ -303,28 +306,28 @@ bool hub_events_may_send(const struct hub *hub, struct sio_socket *s)
 void hub_events_touch(struct hub_nuc *nuc)
 {
     if (nuc)
-        nuc->heartbeat_us = clock_wall_us();
+        nuc->own.heartbeat_us = clock_wall_us();
 }
 
 /* What newer agents say of themselves; what is missing or odd is left empty. */
-static void read_further_fields(struct sio_str object, struct hub_nuc *nuc)
+static void read_further_fields(struct sio_str object, struct hub_claim *own)
 {
     struct json_iter it;
     struct sio_str key, value;
 
-    nuc->streams = false;
-    nuc->ip_local[0] = nuc->red[0] = '\0';
+    own->streams = false;
+    own->ip_local[0] = own->red[0] = '\0';
     if (json_get(object, "ip_local", &value) && json_type(value) == JSON_STRING &&
-        copy_string(value, nuc->ip_local, HUB_ADDRESS_MAX) && !is_clean(nuc->ip_local))
-        nuc->ip_local[0] = '\0';
+        copy_string(value, own->ip_local, HUB_ADDRESS_MAX) && !is_clean(own->ip_local))
+        own->ip_local[0] = '\0';
     if (json_get(object, "red", &value) && json_type(value) == JSON_STRING &&
-        copy_string(value, nuc->red, HUB_ADDRESS_MAX) && !is_clean(nuc->red))
-        nuc->red[0] = '\0';
+        copy_string(value, own->red, HUB_ADDRESS_MAX) && !is_clean(own->red))
+        own->red[0] = '\0';
     if (!json_get(object, "capacidades", &value) || json_type(value) != JSON_ARRAY)
         return;
     for (it = json_iter(value); json_next(&it, &key, &value);)
         if (json_type(value) == JSON_STRING && json_string_eq(value, SIO_STR("stream")))
-            nuc->streams = true;
+            own->streams = true;
 }
 
 static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *user)
@@ -344,7 +347,7 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
         hub_events_acknowledge(e);
         return;
     }
-    read_further_fields(object, nuc);
+    read_further_fields(object, &nuc->own);
     json_get(object, "camaras", &camaras);
     rv = hub_registry_set_camaras(&hub->registry, nuc, camaras,
                                   net_loop_now_ms(hub->loop));
@@ -357,6 +360,7 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
     if (type != JSON_ARRAY && type != JSON_OBJECT && type != JSON_STRING)
         return;
     log_info(hub->log, "nuc_id=%s registered", nuc->id);
+    hub_relay_nuc(hub, nuc);
     hub_live_agents_changed(hub);
     emit_status(s, "registered", nuc->id, NULL);
     hub_events_acknowledge(e);
@@ -401,6 +405,8 @@ int hub_events_send(struct hub_nuc *nuc, struct sio_message *m)
     struct hub_nuc_socket *newest =
         container_of(nuc->sockets.prev, struct hub_nuc_socket, link);
 
+    if (list_empty(&nuc->sockets))
+        return SIO_ERR_CLOSED;
     return sio_socket_emit(container_of(newest, struct agent, nuc_socket)->socket, m);
 }
 

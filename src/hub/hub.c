@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <sioc/admin.h>
+#include <sioc/cluster.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -121,12 +122,15 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
                 .refuse_origins = config->refuse_origins,
                 .trusted_proxies = (uint32_t)config->trusted_proxies,
                 .cookie = config->session_cookie ? &cookie : NULL,
+                .sid_prefix = hub->cluster ? hub->cluster_name : NULL,
                 .no_poll_compression = !config->compression,
                 .deflate = {.enabled = config->websocket_compression,
                             .server_no_context_takeover = true,
                             .client_no_context_takeover = true},
             },
         .recovery = {.max_away_ms = (uint32_t)config->recovery_s * 1000},
+        .adapter = hub->cluster ? sio_cluster_adapter : NULL,
+        .adapter_user = hub->cluster,
     };
 
     hub->http = http_server_new(hub->loop, &http);
@@ -199,6 +203,8 @@ static int make_store(struct hub *hub, struct sio_diag *diag)
         .max_bytes = (size_t)config->max_store_bytes,
         .max_value = (size_t)config->max_payload_bytes * 2,
         .max_keys = (size_t)config->max_cameras * 2,
+        .on_written = config->cluster != HUB_CLUSTER_OFF ? hub_relay_written : NULL,
+        .user = hub,
     };
 
     if (config->redis_url) {
@@ -229,7 +235,8 @@ struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
     random_id(net_loop_random(loop), hub->boot);
     net_timer_init(&hub->tick, loop, on_tick, hub);
     net_timer_init(&hub->deadline, loop, on_deadline, hub);
-    rv = hub_registry_init(&hub->registry, config);
+    rv = hub_registry_init(&hub->registry, config,
+                           config->cluster == HUB_CLUSTER_OFF ? "" : hub->boot);
     if (rv < 0 || net_timer_start(&hub->tick, TICK_MS) < 0)
         rv = sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
     if (rv == SIO_OK)
@@ -237,11 +244,15 @@ struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
     if (rv == SIO_OK)
         rv = make_folders(hub, diag);
     if (rv == SIO_OK)
+        rv = hub_relay_connect(hub, diag);
+    if (rv == SIO_OK)
         rv = hub_programs_check(hub, diag);
     if (rv == SIO_OK)
         rv = hub_origins_parse(config->origins, &hub->origins, diag);
     if (rv == SIO_OK)
         rv = make_servers(hub, diag);
+    if (rv == SIO_OK)
+        rv = hub_relay_begin(hub, diag);
     if (rv == SIO_OK)
         rv = start_listening(hub, diag);
     if (rv < 0) {
@@ -258,9 +269,12 @@ void hub_free(struct hub *hub)
         return;
     net_timer_stop(&hub->tick);
     net_timer_stop(&hub->deadline);
+    hub_relay_stop(hub);
     sio_server_free(hub->sio);
     http_server_free(hub->http);
     hub_live_fini(hub);
+    hub_relay_fini(hub);
+    sio_cluster_free(hub->cluster);
     store_free(hub->store);
     hub_registry_fini(&hub->registry);
     hub_programs_fini(hub);
@@ -331,6 +345,7 @@ void hub_shutdown(struct hub *hub, uint32_t timeout_ms, void (*cb)(void *user),
     hub->n_closing = 2;
     net_timer_stop(&hub->tick);
     net_timer_start(&hub->deadline, timeout_ms);
+    hub_relay_stop(hub); /* so that an agent that comes to another hub is new there */
     hub_events_drop_agents(hub);
     hub_live_cut(hub);
     sio_server_shutdown(hub->sio, timeout_ms, on_closed, hub);

@@ -12,6 +12,7 @@
 #include "hub/live.h"
 #include "hub/programs.h"
 #include "hub/registry.h"
+#include "hub/relay.h"
 #include "hub/www.h"
 #include "net/conn.h"
 #include "socketio/server.h"
@@ -23,7 +24,7 @@
 /* Names in the store: one of these and the ip. */
 #define HUB_KEY_SNAPSHOT "snapshot:"
 #define HUB_KEY_ESTADO   "estado:"
-#define HUB_KEY_MAX (16 + HUB_ID_MAX)
+#define HUB_KEY_MAX      (16 + HUB_ID_MAX)
 
 struct hub {
     struct net_loop *loop;
@@ -35,6 +36,9 @@ struct hub {
     struct sio_namespace *ns; /* "/" */
     struct store *store;
     struct hub_registry registry;
+    struct sio_cluster *cluster; /* with the other hubs; NULL: this one is alone */
+    struct hub_peers peers;      /* in a cluster */
+    char cluster_name[HUB_WIRE_NAME_MAX + 1];
     struct hub_folder cercas;
     struct hub_alerts alerts;
     struct hub_programs programs;
@@ -81,7 +85,16 @@ void hub_events_touch(struct hub_nuc *nuc);
 #define HUB_ROOM_VIEWERS SIO_STR("viewers")
 int hub_arrivals_init(struct hub *hub);
 
-/* To the NUC's newest socket.  As sio_socket_emit. */
+/*
+ * A camera that something was heard of; NULL: there is no room, which is logged.  Whether
+ * there are viewers of pictures.  What another hub has put, to this hub's viewers.
+ */
+struct hub_camera *hub_arrivals_camera(struct hub *hub, const char *ip);
+bool hub_arrivals_have_viewers(struct hub *hub);
+void hub_arrivals_show(struct hub *hub, const struct hub_camera *c,
+                       struct sio_slice value);
+
+/* To the NUC's newest socket here.  As sio_socket_emit. */
 int hub_events_send(struct hub_nuc *nuc, struct sio_message *m);
 
 /* Namespace, events, and who connects (events.c).  SIO_OK or SIO_ERR_NOMEM. */

@@ -39,17 +39,9 @@ static struct sio_str ip_of(const struct hub_live_camera *c)
     return (struct sio_str){c->ip, c->ip_len};
 }
 
-/* The NUC that has the camera, if it is connected. */
 static struct hub_nuc *nuc_of(struct hub *hub, const struct hub_live_camera *c)
 {
-    const struct hub_camera *camera =
-        hub_registry_find_camera(&hub->registry, ip_of(c));
-
-    if (!camera)
-        return NULL;
-    if (!camera->agent && camera->nuc)
-        return hub_registry_find_nuc(&hub->registry, sio_str_from(camera->nuc));
-    return camera->agent;
+    return hub_registry_agent_of(&hub->registry, ip_of(c));
 }
 
 /*
@@ -79,6 +71,7 @@ bool hub_live_frame(struct hub *hub, struct sio_str ip, struct sio_buf *jpeg)
     c->asked_ms = 0;
     c->streamed = c->started_ms != 0;
     show(hub, c, jpeg, HUB_LIVE_SHOWN);
+    hub_relay_show(hub, c);
     return true;
 }
 
@@ -104,8 +97,10 @@ void hub_live_snapshot(struct hub *hub, struct sio_str ip, struct sio_str image)
 
 static void lose(struct hub *hub, struct hub_live_camera *c)
 {
-    if (c->view != HUB_LIVE_LOST)
-        show(hub, c, hub->live.lost, HUB_LIVE_LOST);
+    if (c->view == HUB_LIVE_LOST)
+        return;
+    show(hub, c, hub->live.lost, HUB_LIVE_LOST);
+    hub_relay_show(hub, c);
 }
 
 void hub_live_lost(struct hub *hub, struct sio_str ip)
@@ -142,16 +137,21 @@ void hub_live_agents_changed(struct hub *hub)
  * Where pictures come from.
  */
 
-/* Tells an agent that streams, or asks another one. */
+/* Tells an agent that streams, or asks another one; or has its hub do so. */
 static void want(struct hub *hub, struct hub_live_camera *c)
 {
     struct hub_nuc *nuc = nuc_of(hub, c);
+    bool remote = nuc && hub_nuc_is_remote(nuc);
     uint64_t now = now_ms(hub);
 
+    if (!remote)
+        hub_relay_unwatch(hub, c);
     if (!nuc) {
         c->started_ms = 0;
         c->asked_ms = 0;
-    } else if (nuc->streams) {
+    } else if (remote) {
+        hub_relay_watch(hub, c, nuc);
+    } else if (nuc->now->streams) {
         if (c->started_ms == 0 && hub_live_send_start(hub, nuc, c) == SIO_OK)
             c->started_ms = now;
     } else if (c->asked_ms == 0 || now - c->asked_ms >= ASK_TIMEOUT_MS) {
@@ -187,17 +187,19 @@ static void look_at(struct hub *hub, struct hub_live_camera *c)
  * Cameras.
  */
 
-static bool watched(struct hub *hub, const struct hub_live_camera *c)
+static bool watched(struct hub *hub, struct hub_live_camera *c)
 {
-    return !list_empty(&c->streams) || hub_live_events_watched(hub, c);
+    return !list_empty(&c->streams) || hub_live_events_watched(hub, c) ||
+           hub_relay_is_watched(hub, c);
 }
 
 static void close_camera(struct hub *hub, struct hub_live_camera *c)
 {
     struct hub_nuc *nuc = nuc_of(hub, c);
 
-    if (c->started_ms != 0 && nuc)
+    if (c->started_ms != 0 && nuc && !hub_nuc_is_remote(nuc))
         hub_live_send_stop(hub, nuc, ip_of(c));
+    hub_relay_end(hub, c);
     log_debug(hub->log, "ip=%s live view ends", c->ip);
     map_remove(&hub->live.by_ip, &c->node);
     list_remove(&c->link);
@@ -221,6 +223,7 @@ static void on_tick(struct net_timer *timer, void *user)
             look_at(hub, c);
         } else if (c->left_ms == 0) {
             c->left_ms = now;
+            hub_relay_unwatch(hub, c); /* the grace is for agents */
         } else if (now - c->left_ms >= hub->config->live_grace_s * 1000) {
             close_camera(hub, c);
         }
@@ -246,6 +249,7 @@ static struct hub_live_camera *new_camera(struct hub *hub, struct sio_str ip)
     c->ip_len = ip.len;
     list_init(&c->streams);
     list_init(&c->link);
+    list_init(&c->leases);
     c->frame = sio_buf_ref(hub->live.connecting);
     c->shown_ms = now_ms(hub);
     if (map_add(&hub->live.by_ip, &c->node, ip_of(c)) < 0) {

@@ -36,11 +36,15 @@ struct hub_live_camera {
     uint64_t number;       /* of that; grows */
     uint64_t frame_ms;     /* the last real picture; 0: none so far */
     uint64_t shown_ms;
-    uint64_t started_ms; /* the agent was told to stream; 0: was not */
-    uint64_t left_ms;    /* since when nobody looks; 0: somebody does */
-    uint64_t asked_ms;   /* capture_snapshot is under way since; 0: is not */
-    bool streamed;       /* the last picture came while the agent streamed */
-    bool unknown;        /* to the registry, when it was made */
+    uint64_t started_ms;            /* the agent was told to stream; 0: was not */
+    uint64_t left_ms;               /* since when nobody looks; 0: somebody does */
+    uint64_t asked_ms;              /* capture_snapshot is under way since; 0: is not */
+    struct list leases;             /* struct hub_lease: other hubs look too */
+    struct hub_live_remote *remote; /* its agent is another hub's; NULL: it is not */
+    uint64_t published;             /* the last number that other hubs were sent */
+    bool publishing;                /* Redis has not taken that yet */
+    bool streamed;                  /* the last picture came while the agent streamed */
+    bool unknown;                   /* to the registry, when it was made */
     size_t ip_len;
     char ip[];
 };

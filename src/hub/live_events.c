@@ -10,7 +10,7 @@
 
 #define ROOM_PREFIX "live:"
 #define ROOM_SIZE   (sizeof(ROOM_PREFIX) + HUB_ID_MAX)
-/* Ids of cameras, pictures and frames must not meet. */
+/* Numbers of cameras, pictures and frames must not meet. */
 #define REPLACE_FRAME ((uint64_t)2 << 32)
 /* More rooms than this and a viewer is not looking any more. */
 #define MAX_JOINED 64
@@ -57,7 +57,7 @@ static struct sio_message *frame_message(struct hub *hub,
     sio_message_text(m, wbuf_str(&w));
     sio_message_attachment(m, sio_slice_of(c->frame));
     sio_message_text(m, SIO_STR("}"));
-    sio_message_set_replace_key(m, REPLACE_FRAME | (camera ? camera->id : 0));
+    sio_message_set_replace_key(m, REPLACE_FRAME | (camera ? camera->number : 0));
     sio_message_set_no_compress(m); /* a JPEG is */
     if (w.error < 0 || sio_message_end(m) < 0) {
         sio_message_free(m);
@@ -78,7 +78,7 @@ void hub_live_events_show(struct hub *hub, struct hub_live_camera *c)
 {
     char text[ROOM_SIZE];
     struct sio_str room = room_of(ip_of(c), text);
-    struct sio_target target = {.rooms = &room, .n_rooms = 1};
+    struct sio_target target = {.rooms = &room, .n_rooms = 1, .local = true};
     struct sio_message *m;
 
     if (sio_namespace_room_size(hub->ns, room) == 0)
@@ -280,7 +280,8 @@ void hub_live_send_stop(struct hub *hub, struct hub_nuc *nuc, struct sio_str ip)
 
 int hub_live_send_capture(struct hub *hub, struct hub_nuc *nuc, struct sio_str ip)
 {
-    (void)hub;
+    if (hub_nuc_is_remote(nuc))
+        return hub_relay_capture(hub, nuc, ip);
     return send_about(nuc, "capture_snapshot", ip, "");
 }
 

@@ -189,16 +189,6 @@ static void on_snapshot_found(int status, const struct store_entry *entry, void 
  * A fresh one: the agent is asked, and whoever waits is answered when it comes.
  */
 
-/* The NUC that has the camera, if it is connected. */
-static struct hub_nuc *nuc_of(struct hub *hub, struct sio_str ip)
-{
-    const struct hub_camera *c = hub_registry_find_camera(&hub->registry, ip);
-
-    if (c && !c->agent && c->nuc)
-        return hub_registry_find_nuc(&hub->registry, sio_str_from(c->nuc));
-    return c ? c->agent : NULL;
-}
-
 /* Somebody waits already: then the agent has been asked. */
 static bool is_asked(const struct hub *hub, struct sio_str ip)
 {
@@ -213,15 +203,21 @@ static bool is_asked(const struct hub *hub, struct sio_str ip)
 static void wait_for_fresh(struct snapshot_call *call)
 {
     struct hub *hub = call->hub;
-    struct hub_nuc *nuc = nuc_of(hub, ip_of(call));
+    struct hub_nuc *nuc = hub_registry_agent_of(&hub->registry, ip_of(call));
     bool asked = is_asked(hub, ip_of(call));
 
     if (!nuc) {
         fail(call, 503, SIO_STR("\"El NUC de la cámara no está conectado\""));
         return;
     }
-    if (net_timer_start(&call->deadline, FRESH_TIMEOUT_MS) < 0 ||
-        (!asked && hub_live_send_capture(hub, nuc, ip_of(call)) < 0)) {
+    if (!asked && hub_live_send_capture(hub, nuc, ip_of(call)) < 0) {
+        if (hub_nuc_is_remote(nuc))
+            fail(call, 503, SIO_STR("\"No hay conexión con el hub de la cámara\""));
+        else
+            fail(call, 500, SIO_STR("\"Error interno\""));
+        return;
+    }
+    if (net_timer_start(&call->deadline, FRESH_TIMEOUT_MS) < 0) {
         fail(call, 500, SIO_STR("\"Error interno\""));
         return;
     }
@@ -267,7 +263,7 @@ void hub_snapshot_agent_left(struct hub *hub)
         struct snapshot_call *call = container_of(l, struct snapshot_call, link);
 
         next = l->next;
-        if (!nuc_of(hub, ip_of(call)))
+        if (!hub_registry_agent_of(&hub->registry, ip_of(call)))
             fail(call, 503, SIO_STR("\"El NUC de la cámara no está conectado\""));
     }
 }

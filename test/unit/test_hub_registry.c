@@ -28,7 +28,7 @@ static void init(struct hub_registry *r)
     config.cameras = configured;
     config.n_cameras = 2;
     config.max_cameras = 4;
-    assert_int_equal(hub_registry_init(r, &config), SIO_OK);
+    assert_int_equal(hub_registry_init(r, &config, ""), SIO_OK);
 }
 
 static struct hub_nuc_socket *new_socket(struct hub_nuc_socket *s)
@@ -46,14 +46,15 @@ static void a_nuc_stays_while_one_of_its_sockets_does(void **state)
 
     (void)state;
     init(&r);
-    nuc = hub_registry_attach(&r, new_socket(&a), SIO_STR("sede"), 1);
-    assert_ptr_equal(hub_registry_attach(&r, new_socket(&b), SIO_STR("sede"), 2), nuc);
+    nuc = hub_registry_attach(&r, new_socket(&a), SIO_STR("sede"), 1, 0);
+    assert_ptr_equal(hub_registry_attach(&r, new_socket(&b), SIO_STR("sede"), 2, 0),
+                     nuc);
     assert_int_equal(hub_registry_n_nucs(&r), 1);
-    hub_registry_detach(&r, &b);
+    hub_registry_detach(&r, &b, 0);
     assert_ptr_equal(hub_registry_find_nuc(&r, SIO_STR("sede")), nuc);
-    hub_registry_detach(&r, &a);
+    hub_registry_detach(&r, &a, 0);
     assert_int_equal(hub_registry_n_nucs(&r), 0);
-    hub_registry_detach(&r, &a);
+    hub_registry_detach(&r, &a, 0);
     hub_registry_fini(&r);
 }
 
@@ -79,7 +80,7 @@ static void the_camera_silent_for_longest_makes_room(void **state)
 
     (void)state;
     init(&r);
-    nuc = hub_registry_attach(&r, new_socket(&s), SIO_STR("sede"), 1);
+    nuc = hub_registry_attach(&r, new_socket(&s), SIO_STR("sede"), 1, 0);
     assert_non_null(hub_registry_camera(&r, SIO_STR("a"), 10));
     assert_non_null(hub_registry_camera(&r, SIO_STR("b"), 5));
     assert_non_null(hub_registry_camera(&r, SIO_STR("c"), 20));
@@ -88,7 +89,7 @@ static void the_camera_silent_for_longest_makes_room(void **state)
     hub_registry_heard(hub_registry_find_camera(&r, SIO_STR("a")), nuc, true, 30);
     hub_registry_heard(hub_registry_find_camera(&r, SIO_STR("c")), nuc, true, 30);
     assert_null(hub_registry_camera(&r, SIO_STR("d"), 40)); /* all are somebody's */
-    hub_registry_detach(&r, &s);
+    hub_registry_detach(&r, &s, 0);
     assert_non_null(hub_registry_camera(&r, SIO_STR("d"), 50));
     hub_registry_fini(&r);
 }
@@ -114,15 +115,15 @@ static void registering_names_a_nucs_cameras(void **state)
 
     (void)state;
     init(&r);
-    nuc = hub_registry_attach(&r, new_socket(&s), SIO_STR("sede"), 1);
+    nuc = hub_registry_attach(&r, new_socket(&s), SIO_STR("sede"), 1, 0);
     assert_int_equal(hub_registry_set_camaras(&r, nuc, list, 0), SIO_OK);
-    assert_int_equal(nuc->camaras->len, list.len);
-    assert_memory_equal(nuc->camaras->data, list.ptr, list.len);
+    assert_int_equal(nuc->now->camaras->len, list.len);
+    assert_memory_equal(nuc->now->camaras->data, list.ptr, list.len);
     assert_ptr_equal(hub_registry_find_camera(&r, SIO_STR("192.0.2.2"))->agent, nuc);
     assert_ptr_equal(hub_registry_find_camera(&r, SIO_STR("nueva"))->agent, nuc);
     assert_null(hub_registry_find_camera(&r, SIO_STR("a/b")));
     assert_int_equal(hub_registry_set_camaras(&r, nuc, SIO_STR("null"), 0), SIO_OK);
-    hub_registry_detach(&r, &s);
+    hub_registry_detach(&r, &s, 0);
     assert_null(hub_registry_find_camera(&r, SIO_STR("nueva"))->agent);
     hub_registry_fini(&r);
 }
@@ -137,7 +138,7 @@ static void an_agent_silent_for_two_intervals_is_asked(void **state)
 
     (void)state;
     init(&r);
-    nuc = hub_registry_attach(&r, new_socket(&s), SIO_STR("sede"), 1);
+    nuc = hub_registry_attach(&r, new_socket(&s), SIO_STR("sede"), 1, 0);
     c = hub_registry_camera(&r, SIO_STR("patio"), now);
     assert_false(hub_registry_should_ask(c, now + 3600 * SECOND)); /* whom? */
     hub_registry_heard(c, nuc, true, now);
@@ -149,7 +150,7 @@ static void an_agent_silent_for_two_intervals_is_asked(void **state)
                        now + 200 * SECOND); /* an error is a sign of life */
     assert_false(hub_registry_should_ask(c, now + 259 * SECOND));
     assert_true(hub_registry_should_ask(c, now + 261 * SECOND));
-    hub_registry_detach(&r, &s);
+    hub_registry_detach(&r, &s, 0);
     hub_registry_fini(&r);
 }
 
@@ -163,7 +164,7 @@ static void the_interval_is_learnt_from_arrivals(void **state)
 
     (void)state;
     init(&r);
-    nuc = hub_registry_attach(&r, new_socket(&s), SIO_STR("sede"), 1);
+    nuc = hub_registry_attach(&r, new_socket(&s), SIO_STR("sede"), 1, 0);
     c = hub_registry_camera(&r, SIO_STR("patio"), now);
     for (int i = 0; i < 40; i++)
         hub_registry_heard(c, nuc, true, now += 5 * SECOND);
@@ -172,7 +173,7 @@ static void the_interval_is_learnt_from_arrivals(void **state)
     /* The answer to a question is not the agent's pace. */
     hub_registry_heard(c, nuc, true, now + 12 * SECOND);
     assert_in_range(c->interval_ms, 4900, 5100);
-    hub_registry_detach(&r, &s);
+    hub_registry_detach(&r, &s, 0);
     hub_registry_fini(&r);
 }
 
@@ -189,8 +190,8 @@ static void survives_the_want_of_memory(void **state)
         hub_config_defaults(&config);
         config.cameras = configured;
         config.n_cameras = 2;
-        if (hub_registry_init(&r, &config) == SIO_OK) {
-            nuc = hub_registry_attach(&r, new_socket(&s), SIO_STR("sede"), 1);
+        if (hub_registry_init(&r, &config, "") == SIO_OK) {
+            nuc = hub_registry_attach(&r, new_socket(&s), SIO_STR("sede"), 1, 0);
             if (nuc)
                 hub_registry_set_camaras(&r, nuc, SIO_STR("[\"a\",\"b\"]"), 1);
         }

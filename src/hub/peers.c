@@ -1,0 +1,617 @@
+#include <config.h>
+
+#include "hub/peers.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define ASK_AGAIN_MS   500
+#define TELL_SOON_MS   20  /* who asks meanwhile is answered too */
+#define TELL_AGAIN_MS  500 /* not more often, however many ask */
+#define ANSWER_MS      10
+#define RETURN_MS      2500 /* not to have heard oneself for so long is an absence */
+#define HEARD_MAX      ((size_t)64 * 1024)
+#define REJECTED_LINES 4 /* a minute */
+
+static uint64_t now_ms(const struct hub_peers *p)
+{
+    return net_loop_now_ms(p->loop);
+}
+
+/*
+ * Saying.
+ */
+
+void hub_peers_begin(struct hub_peers *p, struct wbuf *w, enum hub_wire_type type)
+{
+    wbuf_init(w, HUB_WIRE_MAX);
+    hub_wire_begin(w, type, p->id);
+}
+
+int hub_peers_send(struct hub_peers *p, struct hub_peer *to, struct wbuf *w)
+{
+    char channel[HUB_PEERS_KEY_MAX + RANDOM_ID_LEN + 16];
+    struct sio_slice body;
+    struct sio_buf *b;
+    int rv = SIO_ERR_NOMEM;
+
+    hub_wire_end(w);
+    b = wbuf_take(w);
+    wbuf_fini(w);
+    if (to)
+        snprintf(channel, sizeof(channel), "%s:hub:%s", p->key, to->id);
+    else
+        snprintf(channel, sizeof(channel), "%s:hubs", p->key);
+    if (b && p->stopped) {
+        rv = SIO_ERR_CLOSED;
+    } else if (b) {
+        body = sio_slice_of(b);
+        rv = cluster_bus_publish(p->bus, CLUSTER_CHANNEL, sio_str_from(channel), &body,
+                                 1, NULL, NULL);
+    }
+    if (rv < 0)
+        p->stats.n_unsent++;
+    sio_buf_unref(b);
+    return rv;
+}
+
+/* What is not sent here shows in the next beat's version. */
+void hub_peers_tell(struct hub_peers *p, const struct hub_nuc *nuc)
+{
+    struct wbuf w;
+
+    hub_peers_begin(p, &w, HUB_WIRE_NUC);
+    hub_wire_number(&w, "version", ++p->version);
+    wbuf_add_cstr(&w, ",\"nucs\":[");
+    hub_wire_nuc(&w, nuc->id, &nuc->own);
+    wbuf_add_byte(&w, ']');
+    hub_peers_send(p, NULL, &w);
+}
+
+void hub_peers_tell_gone(struct hub_peers *p, const struct hub_nuc *nuc)
+{
+    struct wbuf w;
+
+    hub_peers_begin(p, &w, HUB_WIRE_GONE);
+    hub_wire_number(&w, "version", ++p->version);
+    hub_wire_text(&w, "nuc", nuc->id);
+    hub_peers_send(p, NULL, &w);
+}
+
+static struct hub_nuc *nuc_at(struct list *link)
+{
+    return container_of(link, struct hub_nuc, link);
+}
+
+static bool is_own(const struct hub_nuc *nuc)
+{
+    return list_linked(&nuc->own.link);
+}
+
+static void begin_beat(struct hub_peers *p, struct wbuf *w)
+{
+    hub_peers_begin(p, w, HUB_WIRE_BEAT);
+    hub_wire_text(w, "name", p->name);
+    hub_wire_number(w, "version", p->version);
+}
+
+/* The version, and what was heard of agents since the last one. */
+static void send_beat(struct hub_peers *p, bool hello)
+{
+    struct list *nucs = &p->registry->nucs;
+    int64_t since = p->beat_us;
+    struct list *l = nucs->next;
+
+    p->beat_us = clock_wall_us();
+    do {
+        const char *comma = "";
+        struct wbuf w;
+
+        begin_beat(p, &w);
+        if (hello)
+            hub_wire_true(&w, "hello");
+        wbuf_add_cstr(&w, ",\"heard\":[");
+        for (; l != nucs && w.len < HEARD_MAX; l = l->next) {
+            const struct hub_nuc *nuc = nuc_at(l);
+
+            if (!is_own(nuc) || nuc->own.heartbeat_us < since)
+                continue;
+            wbuf_add_cstr(&w, comma);
+            hub_wire_heard(&w, nuc->id, nuc->own.heartbeat_us);
+            comma = ",";
+        }
+        wbuf_add_byte(&w, ']');
+        hub_peers_send(p, NULL, &w);
+        hello = false;
+    } while (l != nucs);
+}
+
+static size_t n_parts(const struct hub_peers *p)
+{
+    size_t bytes = 0, n = 1;
+    struct hub_nuc *nuc;
+
+    list_for_each (nuc, struct hub_nuc, link, &p->registry->nucs) {
+        size_t len = nuc->own.camaras ? nuc->own.camaras->len + 1024 : 1024;
+
+        if (!is_own(nuc))
+            continue;
+        if (bytes > 0 && bytes + len > HUB_WIRE_PART) {
+            bytes = 0;
+            n++;
+        }
+        bytes += len;
+    }
+    return n;
+}
+
+/* All that this hub has.  In one go: Redis keeps the order. */
+static void tell_state(struct hub_peers *p)
+{
+    struct list *nucs = &p->registry->nucs;
+    struct list *l = nucs->next;
+    size_t parts = n_parts(p);
+
+    p->told_ms = now_ms(p);
+    p->stats.n_states++;
+    for (size_t part = 0; part < parts; part++) {
+        const char *comma = "";
+        size_t bytes = 0;
+        struct wbuf w;
+
+        hub_peers_begin(p, &w, HUB_WIRE_STATE);
+        hub_wire_number(&w, "version", p->version);
+        hub_wire_number(&w, "part", part);
+        hub_wire_number(&w, "parts", parts);
+        wbuf_add_cstr(&w, ",\"nucs\":[");
+        for (; l != nucs; l = l->next) {
+            const struct hub_nuc *nuc = nuc_at(l);
+            size_t len = nuc->own.camaras ? nuc->own.camaras->len + 1024 : 1024;
+
+            if (!is_own(nuc))
+                continue;
+            if (bytes > 0 && bytes + len > HUB_WIRE_PART)
+                break;
+            bytes += len;
+            wbuf_add_cstr(&w, comma);
+            hub_wire_nuc(&w, nuc->id, &nuc->own);
+            comma = ",";
+        }
+        wbuf_add_byte(&w, ']');
+        if (hub_peers_send(p, NULL, &w) < 0)
+            return; /* who waits for it asks again */
+    }
+}
+
+static void on_tell(struct net_timer *timer, void *user)
+{
+    (void)timer;
+    tell_state(user);
+}
+
+static void on_asked(struct hub_peers *p)
+{
+    uint64_t now = now_ms(p);
+    uint64_t wait = TELL_SOON_MS;
+
+    if (p->told_ms != 0 && now - p->told_ms < TELL_AGAIN_MS)
+        wait = TELL_AGAIN_MS - (now - p->told_ms);
+    if (!net_timer_running(&p->tell))
+        net_timer_start(&p->tell, wait); /* without memory: it asks again */
+}
+
+static void ask(struct hub_peers *p, struct hub_peer *peer)
+{
+    struct wbuf w;
+
+    if (peer->asked_ms != 0 && now_ms(p) - peer->asked_ms < ASK_AGAIN_MS)
+        return;
+    peer->asked_ms = now_ms(p);
+    hub_peers_begin(p, &w, HUB_WIRE_ASK);
+    hub_peers_send(p, peer, &w);
+}
+
+/*
+ * Who is there.
+ */
+
+static struct hub_peer *find_peer(const struct hub_peers *p, const char *id)
+{
+    struct map_node *n = map_find(&p->by_id, sio_str_from(id));
+
+    return n ? container_of(n, struct hub_peer, node) : NULL;
+}
+
+static struct hub_peer *new_peer(struct hub_peers *p, const char *id)
+{
+    struct hub_peer *peer;
+
+    if (p->by_id.n_items >= HUB_PEERS_MAX)
+        return NULL;
+    peer = mem_new(struct hub_peer);
+    if (!peer)
+        return NULL;
+    memcpy(peer->id, id, sizeof(peer->id));
+    list_init(&peer->claims);
+    if (map_add(&p->by_id, &peer->node, sio_str_from(peer->id)) < 0) {
+        mem_free(peer);
+        return NULL;
+    }
+    list_append(&p->all, &peer->link);
+    return peer;
+}
+
+static struct hub_claim *claim_at(struct list *link)
+{
+    return container_of(link, struct hub_claim, peer_link);
+}
+
+static void forget(struct hub_peers *p, struct hub_peer *peer)
+{
+    while (!list_empty(&peer->claims))
+        hub_registry_unclaim(p->registry, claim_at(peer->claims.next), now_ms(p));
+    map_remove(&p->by_id, &peer->node);
+    list_remove(&peer->link);
+    p->ops->on_gone(peer, p->user);
+    mem_free(peer);
+    p->ops->on_left(p->user);
+}
+
+/* This hub hears itself, so who is silent is silent. */
+static void forget_silent(struct hub_peers *p)
+{
+    struct hub_peer *peer;
+
+    list_for_each (peer, struct hub_peer, link, &p->all) {
+        if (p->self_heard_ms < peer->heard_ms + HUB_PEERS_SILENT_MS)
+            continue;
+        log_warn(p->log, "hub name=%s id=%s died: silent for %llu ms", peer->name,
+                 peer->id, (unsigned long long)(p->self_heard_ms - peer->heard_ms));
+        forget(p, peer);
+    }
+}
+
+static void on_self(struct hub_peers *p)
+{
+    struct hub_peer *peer;
+
+    if (now_ms(p) - p->self_heard_ms > RETURN_MS) {
+        /* The others were away from here, or this from them: they get their time. */
+        list_for_each (peer, struct hub_peer, link, &p->all)
+            peer->heard_ms = now_ms(p);
+    }
+    p->self_heard_ms = now_ms(p);
+    forget_silent(p);
+}
+
+static void forget_all(struct hub_peers *p, const char *why)
+{
+    if (list_empty(&p->all))
+        return;
+    log_warn(p->log, "hubs=%u forgotten: %s", p->by_id.n_items, why);
+    while (!list_empty(&p->all))
+        forget(p, container_of(p->all.next, struct hub_peer, link));
+}
+
+static void on_beat(struct net_timer *timer, void *user)
+{
+    struct hub_peers *p = user;
+
+    p->answering = false;
+    send_beat(p, false);
+    if (p->self_heard_ms != 0 && now_ms(p) - p->self_heard_ms > HUB_PEERS_AWAY_MS)
+        forget_all(p, "Redis is away");
+    net_timer_start(timer, HUB_PEERS_BEAT_MS); /* it has its place: cannot fail */
+}
+
+/* Soon, once for all that say hello at the time. */
+static void answer_hello(struct hub_peers *p)
+{
+    if (p->answering)
+        return;
+    p->answering = true;
+    net_timer_start(&p->beat, ANSWER_MS);
+}
+
+/*
+ * Hearing.
+ */
+
+static void missed(struct hub_peers *p, struct hub_peer *peer)
+{
+    p->stats.n_gaps++;
+    peer->known = false;
+    ask(p, peer);
+}
+
+static void take_nuc(struct hub_peers *p, struct hub_peer *peer, struct sio_str item)
+{
+    struct hub_wire_nuc nuc;
+    struct hub_claim *claim;
+    int rv = hub_wire_read_nuc(item, &nuc);
+    struct hub_report report = {
+        .id = sio_str_from(nuc.id),
+        .epoch = nuc.epoch,
+        .connected_us = (int64_t)nuc.connected_us,
+        .heartbeat_us = (int64_t)nuc.heartbeat_us,
+        .streams = nuc.streams,
+        .ip_local = nuc.ip_local,
+        .red = nuc.red,
+        .camaras = nuc.camaras,
+    };
+
+    if (rv == SIO_OK)
+        rv = hub_registry_claim(p->registry, peer, peer->id, &peer->claims, &report,
+                                now_ms(p));
+    if (rv < 0) {
+        hub_peers_reject(p, SIO_STR("hubs"));
+        return;
+    }
+    claim = hub_registry_find_claim(p->registry, peer, report.id);
+    if (claim)
+        claim->listed = true;
+}
+
+static void take_nucs(struct hub_peers *p, struct hub_peer *peer, struct sio_str nucs)
+{
+    struct json_iter it = json_iter(nucs);
+    struct sio_str key, item;
+
+    while (json_next(&it, &key, &item))
+        take_nuc(p, peer, item);
+}
+
+/* True if this change follows on what is known. */
+static bool is_next(struct hub_peers *p, struct hub_peer *peer, uint64_t version)
+{
+    if (!peer->known || version <= peer->version)
+        return false; /* the state that was asked for has it, or had it */
+    if (version > peer->version + 1) {
+        missed(p, peer);
+        return false;
+    }
+    peer->version = version;
+    return true;
+}
+
+static void unlist_all(struct hub_peer *peer)
+{
+    struct hub_claim *c;
+
+    list_for_each (c, struct hub_claim, peer_link, &peer->claims)
+        c->listed = false;
+}
+
+static void unclaim_unlisted(struct hub_peers *p, struct hub_peer *peer)
+{
+    struct hub_claim *c;
+
+    list_for_each (c, struct hub_claim, peer_link, &peer->claims)
+        if (!c->listed)
+            hub_registry_unclaim(p->registry, c, now_ms(p));
+}
+
+static void take_state(struct hub_peers *p, struct hub_peer *peer,
+                       const struct hub_wire_msg *m)
+{
+    if (peer->known && m->version <= peer->version)
+        return; /* somebody else asked */
+    if (m->part == 0) {
+        peer->state = m->version;
+        peer->next_part = 0;
+        peer->known = false;
+        unlist_all(peer);
+    }
+    if (m->version != peer->state || m->part != peer->next_part)
+        return; /* one was lost: the next beat shows it */
+    take_nucs(p, peer, m->nucs);
+    peer->next_part++;
+    if (peer->next_part < m->parts)
+        return;
+    peer->next_part = 0;
+    peer->known = true;
+    peer->version = m->version;
+    peer->asked_ms = 0;
+    unclaim_unlisted(p, peer);
+    p->ops->on_left(p->user);
+}
+
+static void take_heard(struct hub_peers *p, struct hub_peer *peer, struct sio_str heard)
+{
+    struct json_iter it = json_iter(heard);
+    struct sio_str key, item;
+    char nuc[HUB_ID_MAX + 1];
+    uint64_t us;
+
+    while (heard.ptr && json_next(&it, &key, &item)) {
+        struct hub_claim *c = NULL;
+
+        if (hub_wire_read_heard(item, nuc, &us) == SIO_OK)
+            c = hub_registry_find_claim(p->registry, peer, sio_str_from(nuc));
+        if (c)
+            c->heartbeat_us = (int64_t)us;
+    }
+}
+
+static void take_beat(struct hub_peers *p, struct hub_peer *peer,
+                      const struct hub_wire_msg *m)
+{
+    if (peer->name[0] == '\0' && m->name[0] != '\0') {
+        memcpy(peer->name, m->name, sizeof(peer->name));
+        log_info(p->log, "hub name=%s id=%s is there hubs=%zu", peer->name, peer->id,
+                 hub_peers_n(p));
+    }
+    if (m->hello)
+        answer_hello(p);
+    if (!peer->known)
+        ask(p, peer);
+    else if (m->version != peer->version)
+        missed(p, peer);
+    take_heard(p, peer, m->heard);
+}
+
+static void take_gone(struct hub_peers *p, struct hub_peer *peer,
+                      const struct hub_wire_msg *m)
+{
+    struct hub_claim *c;
+
+    if (!is_next(p, peer, m->version))
+        return;
+    c = hub_registry_find_claim(p->registry, peer, sio_str_from(m->nuc));
+    if (!c)
+        return;
+    hub_registry_unclaim(p->registry, c, now_ms(p));
+    p->ops->on_left(p->user);
+}
+
+static void take(struct hub_peers *p, struct hub_peer *peer,
+                 const struct hub_wire_msg *m)
+{
+    switch (m->type) {
+    case HUB_WIRE_BEAT: take_beat(p, peer, m); break;
+    case HUB_WIRE_NUC:
+        if (is_next(p, peer, m->version))
+            take_nucs(p, peer, m->nucs);
+        break;
+    case HUB_WIRE_GONE: take_gone(p, peer, m); break;
+    case HUB_WIRE_STATE: take_state(p, peer, m); break;
+    case HUB_WIRE_ASK: on_asked(p); break;
+    case HUB_WIRE_BYE:
+        log_info(p->log, "hub name=%s id=%s has left", peer->name, peer->id);
+        forget(p, peer);
+        break;
+    default: p->ops->on_message(peer, m, p->user); break;
+    }
+}
+
+void hub_peers_reject(struct hub_peers *p, struct sio_str channel)
+{
+    p->stats.n_rejected++;
+    if (log_limit(&p->limit_rejected, now_ms(p), REJECTED_LINES))
+        log_warn(p->log, "channel=%.*s ignored: not a message between hubs",
+                 STR_ARG(channel));
+}
+
+static void on_published(struct cluster_topic *t, struct sio_str channel,
+                         struct sio_slice body, void *user)
+{
+    struct hub_peers *p = user;
+    struct hub_wire_msg m;
+    struct hub_peer *peer;
+
+    (void)t;
+    if (p->stopped)
+        return;
+    if (hub_wire_read((struct sio_str){(const char *)body.ptr, body.len}, &m) < 0) {
+        hub_peers_reject(p, channel);
+        return;
+    }
+    if (strcmp(m.hub, p->id) == 0) {
+        on_self(p);
+        return;
+    }
+    peer = find_peer(p, m.hub);
+    if (!peer && m.type != HUB_WIRE_BYE)
+        peer = new_peer(p, m.hub);
+    if (!peer)
+        return;
+    peer->heard_ms = now_ms(p);
+    take(p, peer, &m);
+}
+
+/*
+ * Begin and end.
+ */
+
+static void on_up(struct cluster_bus *bus, void *user)
+{
+    struct hub_peers *p = user;
+
+    (void)bus;
+    send_beat(p, true);
+    p->ops->on_up(p->user);
+}
+
+static void on_down(struct cluster_bus *bus, void *user)
+{
+    (void)bus;
+    (void)user;
+}
+
+int hub_peers_init(struct hub_peers *p, struct net_loop *loop,
+                   const struct hub_peers_options *opts)
+{
+    static const struct cluster_bus_ops ops = {.on_up = on_up, .on_down = on_down};
+    char channel[sizeof(p->key) + RANDOM_ID_LEN + 16];
+    int rv;
+
+    *p = (struct hub_peers){
+        .loop = loop,
+        .log = net_loop_log(loop),
+        .bus = opts->bus,
+        .registry = opts->registry,
+        .ops = opts->ops,
+        .user = opts->user,
+        .id = opts->id,
+        .name = opts->name,
+        .watcher = {.ops = &ops, .user = p},
+    };
+    snprintf(p->key, sizeof(p->key), "%s", opts->key);
+    map_init(&p->by_id);
+    list_init(&p->all);
+    list_init(&p->watcher.link);
+    net_timer_init(&p->beat, loop, on_beat, p);
+    net_timer_init(&p->tell, loop, on_tell, p);
+    cluster_bus_watch(p->bus, &p->watcher);
+    snprintf(channel, sizeof(channel), "%s:hubs", p->key);
+    rv = cluster_bus_listen(p->bus, &p->everybody, CLUSTER_CHANNEL,
+                            sio_str_from(channel), on_published, p);
+    snprintf(channel, sizeof(channel), "%s:hub:%s", p->key, p->id);
+    if (rv == SIO_OK)
+        rv = cluster_bus_listen(p->bus, &p->myself, CLUSTER_CHANNEL,
+                                sio_str_from(channel), on_published, p);
+    if (rv == SIO_OK)
+        rv = net_timer_start(&p->beat, HUB_PEERS_BEAT_MS);
+    return rv;
+}
+
+void hub_peers_stop(struct hub_peers *p)
+{
+    struct wbuf w;
+
+    if (!p->bus || p->stopped)
+        return;
+    hub_peers_begin(p, &w, HUB_WIRE_BYE);
+    hub_peers_send(p, NULL, &w);
+    p->stopped = true;
+    net_timer_stop(&p->beat);
+    net_timer_stop(&p->tell);
+    cluster_bus_unlisten(p->bus, &p->everybody);
+    cluster_bus_unlisten(p->bus, &p->myself);
+    cluster_bus_unwatch(&p->watcher);
+}
+
+void hub_peers_fini(struct hub_peers *p)
+{
+    if (!p->bus)
+        return;
+    hub_peers_stop(p);
+    while (!list_empty(&p->all))
+        forget(p, container_of(p->all.next, struct hub_peer, link));
+    map_fini(&p->by_id);
+    p->bus = NULL;
+}
+
+bool hub_peers_up(const struct hub_peers *p)
+{
+    return cluster_bus_is_up(p->bus) && p->self_heard_ms != 0 &&
+           now_ms(p) - p->self_heard_ms <= RETURN_MS;
+}
+
+size_t hub_peers_n(const struct hub_peers *p)
+{
+    return 1 + p->by_id.n_items;
+}

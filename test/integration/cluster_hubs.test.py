@@ -1,0 +1,468 @@
+#!/usr/bin/python3
+"""Three hubs that act as one: lists, pictures, questions to agents, live view; agents that
+move, hubs that die, a Redis that fails, and rubbish on the channels.
+"""
+# TEST_TIMEOUT: 400
+
+import base64
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from hubs import Hubs, NeverTwice, Redis, cluster_hub, lists, nucs, together  # noqa: E402
+from live import Stream  # noqa: E402
+from nuchub import (FIXTURES, Program, SocketIO, agent, case, check, equal, free_port,  # noqa: E402
+                    get_json, http, hub, jpeg_text, listening, run_cases, snapshot, wait_for)
+
+CAM = "192.0.2.65"
+SLOW_S = 1.0  # what needs neither Redis nor another hub is never slower
+
+
+def come(h, nuc_id, *cameras):
+    """An agent: raw Socket.IO, registered."""
+    a = SocketIO(h.port, {"nuc_id": nuc_id})
+    a.emit("nuc_register", {"nuc_id": nuc_id, "camaras": list(cameras), "timestamp": "t"})
+    a.event("registered")
+    return a
+
+
+def send_picture(a, nuc_id, ip=CAM, n=0, **more):
+    a.emit("snapshot", snapshot(ip, jpeg_text(4000, n), nuc_id, timestamp=f"n{n}", **more))
+    a.answer()
+
+
+def old_agent(port, nuc_id, cameras):
+    return Program(["/usr/bin/python3", os.path.join(FIXTURES, "old_agent.py")],
+                   {"SERVER_URL": f"http://127.0.0.1:{port}", "NUC_ID": nuc_id,
+                    "CAMARAS_IPS": cameras, "INTERVALO_SNAPSHOT": "1"})
+
+
+def nuc_ids(same):
+    return [n["nuc_id"] for n in same["/api/nucs"]["nucs"]]
+
+
+def camera_ips(same):
+    return {c["ip"] for c in same["/api/camaras"]["camaras"]}
+
+
+# ---- lists ----
+
+@case("agents of every kind on three hubs: all lists are the same on all, ids and order too")
+def _():
+    settings = f"[camara {CAM}]\nnombre = Entrada\n[camara calle]\n"
+    with Hubs(settings=settings) as hubs, \
+            agent(f"http://127.0.0.1:{hubs[0].port}", "nuc_c", "test://uno,test://dos"), \
+            old_agent(hubs[1].port, "nuc_py", "192.0.2.70,viejo"), \
+            come(hubs[2], "nuc_raw", CAM, "192.0.2.9") as raw:
+        for i, ip in enumerate([CAM, "192.0.2.9"]):
+            send_picture(raw, "nuc_raw", ip, i)
+        raw.emit("snapshot_error", {"nuc_id": "nuc_raw", "ip": "calle", "error": "cerrado",
+                                    "timestamp": "t"})
+        wanted = {CAM, "192.0.2.9", "192.0.2.70", "viejo"}
+        seen = {}
+
+        def complete(same):
+            seen.update(same)
+            return (set(nuc_ids(same)) == {"nuc_c", "nuc_py", "nuc_raw"} and
+                    wanted <= camera_ips(same) and len(camera_ips(same)) == 6 and
+                    any(c.get("error") == "cerrado"
+                        for c in same["/api/camaras/detectar"]["camaras"]))
+        # Pictures come all the time: only now and then are all lists of one moment.
+        same = hubs.wait_lists(complete, "three hubs that list the same")
+        cameras = same["/api/camaras/detectar"]["camaras"]
+        ids = [c["id"] for c in cameras]
+        equal(len(set(ids)), len(ids), "distinct ids")
+        equal(sorted(ids), ids, "order")
+        equal([c["id"] for c in cameras[:2]], [1, 2], "configured cameras")
+        equal(same["nucs_conectados"], 3)
+        for h in hubs:
+            for ip in wanted:
+                r = http(h.port, "GET", f"/api/camaras/{ip}/snapshot")
+                equal(r.status, 200, f"{ip} on {h.port}")
+                check(r.json()["image"].startswith("data:image/jpeg;base64,"))
+
+
+@case("what the lists say is the same with the sharded adapter")
+def _():
+    with Hubs(2, mode="sharded") as hubs, come(hubs[0], "nuc_a", CAM) as a, \
+            SocketIO(hubs[1].port) as viewer:
+        send_picture(a, "nuc_a")
+        equal(viewer.event("snapshot_update")[0]["ip"], CAM)
+        hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_a"] and camera_ips(s) == {CAM}, "lists")
+
+
+@case("heartbeats of another hub's agents move")
+def _():
+    with Hubs(2) as hubs, come(hubs[0], "nuc_a") as a:
+        wait_for(lambda: nucs(hubs[1].port), "the agent on the other hub")
+
+        def beat(i):
+            return get_json(hubs[i].port, "/api/nucs")["nucs"][0]["last_heartbeat"]
+        before = beat(0)
+        a.emit("pong", {"nuc_id": "nuc_a", "timestamp": "t"})
+        a.answer()
+        check(beat(0) > before)
+        wait_for(lambda: beat(1) == beat(0), "the heartbeat on the other hub")
+
+
+# ---- pictures and events ----
+
+@case("a picture reaches the viewers of all hubs once, in order, and errors who waits for them")
+def _():
+    with Hubs() as hubs, come(hubs[0], "nuc_a", CAM) as a:
+        viewers = [SocketIO(h.port) for h in hubs for _ in range(2)]
+        for n in range(20):
+            send_picture(a, "nuc_a", n=n)
+            for v in viewers:
+                got = v.event("snapshot_update")[0]
+                equal((got["ip"], got["timestamp"], got["nuc_id"]), (CAM, f"n{n}", "nuc_a"))
+                equal(got["image"], jpeg_text(4000, n))
+        # An event behind them shows that none came twice.
+        a.emit("event", "end")
+        for v in viewers:
+            got = v.until(lambda t: t == '42["event_update","end"]')
+            equal([t for t in got if "snapshot_update" in t], [])
+        equal(hubs.redis.client().ttl(f"snapshot:{CAM}") > 290, True)
+        for v in viewers:
+            v.close()
+
+
+@case("pictures faster than Redis: every viewer ends with the newest one")
+def _():
+    with Hubs() as hubs, come(hubs[0], "nuc_a", CAM) as a, SocketIO(hubs[2].port) as v:
+        for n in range(300):
+            a.emit("snapshot", snapshot(CAM, jpeg_text(4000, n), "nuc_a", timestamp=f"n{n}"))
+        stamps = []
+        while not stamps or stamps[-1] != 299:
+            stamps.append(int(v.event("snapshot_update")[0]["timestamp"][1:]))
+        equal(stamps, sorted(set(stamps)), "in order, none twice")
+        print(f"  {len(stamps)} of 300 pictures crossed")
+
+
+def fetches(r):
+    """How often hubs have fetched a value."""
+    return r.info("commandstats").get("cmdstat_getrange", {"calls": 0})["calls"]
+
+
+@case("a hub without viewers fetches no picture; the first who asks gets the newest")
+def _():
+    with Hubs(2) as hubs, come(hubs[0], "nuc_a", CAM) as a:
+        r = hubs.redis.client()
+        wait_for(lambda: nucs(hubs[1].port) == ["nuc_a"], "the agent on the other hub")
+        http(hubs[1].port, "GET", f"/api/camaras/{CAM}/snapshot")
+        before = fetches(r)
+        for n in range(10):
+            send_picture(a, "nuc_a", n=n)
+        wait_for(lambda: json.loads(r.get(f"snapshot:{CAM}") or "{}").get("timestamp") == "n9",
+                 "the newest picture in Redis")
+        equal(fetches(r), before)
+        wait_for(lambda: get_json(hubs[1].port, f"/api/camaras/{CAM}/snapshot")["timestamp"] ==
+                 "n9", "the newest picture on the other hub")
+        equal(get_json(hubs[1].port, f"/api/camaras/{CAM}/snapshot")["timestamp"], "n9")
+
+
+@case("cluster_pictures = all: the adapter carries pictures, each viewer gets each once")
+def _():
+    with Hubs(2, settings="cluster_pictures = all\n") as hubs, \
+            come(hubs[0], "nuc_a", CAM) as a:
+        viewers = [SocketIO(h.port) for h in hubs]
+        for n in range(10):
+            send_picture(a, "nuc_a", n=n)
+        a.emit("event", "end")
+        for v in viewers:
+            got = v.until(lambda t: t == '42["event_update","end"]')
+            stamps = [json.loads(t[2:])[1]["timestamp"] for t in got if "snapshot_update" in t]
+            equal(stamps, [f"n{n}" for n in range(10)])
+            v.close()
+        wait_for(lambda: get_json(hubs[1].port, f"/api/camaras/{CAM}/snapshot")
+                 .get("timestamp") == "n9", "the newest picture over HTTP")
+
+
+# ---- questions to agents ----
+
+def ask_fresh(port, ip=CAM):
+    """A request for a fresh picture that is under way: call to get its reply."""
+    out = []
+    t = threading.Thread(target=lambda: out.append(
+        http(port, "GET", f"/api/camaras/{ip}/snapshot?fresh=1")), daemon=True)
+    t.start()
+
+    def reply():
+        t.join(30)
+        return out[0]
+    return reply
+
+
+@case("a fresh snapshot, and its error, come from an agent of another hub")
+def _():
+    with Hubs() as hubs, come(hubs[0], "nuc_a", CAM) as a:
+        hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_a"], "the agent on all hubs")
+        wait_for(lambda: CAM in str(get_json(hubs[1].port, "/api/nucs")), "its cameras")
+        replies = [ask_fresh(h.port) for h in hubs for _ in range(2)]
+        for _ in hubs:  # each hub asks once, however many wait
+            equal(a.event("capture_snapshot"), [{"ip": CAM}])
+        send_picture(a, "nuc_a", n=7)
+        for reply in replies:
+            equal(reply().json().get("timestamp"), "n7")
+        reply = ask_fresh(hubs[2].port)
+        a.event("capture_snapshot")
+        a.emit("snapshot_error", {"nuc_id": "nuc_a", "ip": CAM, "error": "puerto cerrado á",
+                                  "timestamp": "t"})
+        got = reply()
+        equal((got.status, got.json()["error"]), (502, "puerto cerrado á"))
+        reply = ask_fresh(hubs[1].port)
+        a.event("capture_snapshot")
+        a.close()
+        equal(reply().status, 503)
+
+
+@case("the agents in use answer capture_snapshot of another hub")
+def _():
+    with Hubs(2) as hubs, old_agent(hubs[0].port, "nuc_py", "viejo"), \
+            agent(f"http://127.0.0.1:{hubs[0].port}", "nuc_c", "test://uno"):
+        for ip in ["viejo"]:
+            wait_for(lambda: ip in str(get_json(hubs[1].port, "/api/nucs")), f"{ip} listed")
+            equal(ask_fresh(hubs[1].port, ip)().status, 200)
+        name = wait_for(lambda: [n["camaras"][0] for n in
+                                 get_json(hubs[1].port, "/api/nucs")["nucs"]
+                                 if n["nuc_id"] == "nuc_c" and n["camaras"]], "nuc_c")[0]
+        equal(ask_fresh(hubs[1].port, name)().status, 200)
+
+
+# ---- agents that move, hubs that end ----
+
+@case("an agent that moves is listed once at every moment, its new hub answers for it")
+def _():
+    with Hubs() as hubs:
+        first = come(hubs[0], "nuc_a", CAM)
+        hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_a"], "the agent")
+        with NeverTwice(hubs.ports(), ["nuc_a"]):
+            for i in [1, 2, 0, 2, 1]:
+                second = come(hubs[i], "nuc_a", CAM)  # before the old one ends
+                hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_a"], "the agent")
+                reply = ask_fresh(hubs[(i + 1) % 3].port)
+                equal(second.event("capture_snapshot"), [{"ip": CAM}])
+                send_picture(second, "nuc_a", n=i)
+                equal(reply().status, 200)
+                first.close()
+                first = second
+        first.close()
+        hubs.wait_lists(lambda s: nuc_ids(s) == [], "the agent to go")
+
+
+class Tunnel:
+    """A way to a port that can be left half open: nothing passes, nothing is closed."""
+
+    def __init__(self, port):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.target = port
+        self.dead = False
+        self.socks = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                a, _ = self.listener.accept()
+                b = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                return
+            self.socks += [a, b]
+            for x, y in ((a, b), (b, a)):
+                threading.Thread(target=self.pump, args=(x, y), daemon=True).start()
+
+    def pump(self, x, y):
+        try:
+            while data := x.recv(65536):
+                while self.dead:
+                    time.sleep(0.05)
+                y.sendall(data)
+        except OSError:
+            pass
+        for s in (x, y):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        for s in [self.listener, *self.socks]:
+            s.close()
+
+
+@case("an agent whose old connection hangs half open is its new hub's at once")
+def _():
+    with Hubs() as hubs, Tunnel(hubs[0].port) as tunnel:
+        old = SocketIO(tunnel.port, {"nuc_id": "nuc_a"})
+        old.emit("nuc_register", {"nuc_id": "nuc_a", "camaras": [CAM], "timestamp": "t"})
+        old.event("registered")
+        hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_a"], "the agent")
+        tunnel.dead = True
+        with NeverTwice(hubs.ports(), ["nuc_a"]):
+            new = come(hubs[1], "nuc_a", CAM, "patio")
+            hubs.wait_lists(lambda s: len(s["/api/nucs"]["nucs"][0]["camaras"]) == 2,
+                            "the new hub's word")
+            reply = ask_fresh(hubs[0].port)  # which has the dead socket
+            equal(new.event("capture_snapshot"), [{"ip": CAM}])
+            send_picture(new, "nuc_a")
+            equal(reply().status, 200)
+        new.close()
+
+
+@case("a hub that is killed is noticed within some 4 s, and its agents leave the lists")
+def _():
+    with Hubs() as hubs, come(hubs[0], "nuc_a", CAM), come(hubs[1], "nuc_b") as b:
+        hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_a", "nuc_b"], "two agents")
+        reply = ask_fresh(hubs[1].port)
+        time.sleep(0.1)
+        hubs[0].kill()
+        begun = time.monotonic()
+        hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_b"], "the agents of a dead hub to go",
+                        timeout=15)
+        print(f"  noticed after {time.monotonic() - begun:.1f} s")
+        hubs.wait_together()
+        equal(reply().status, 503)
+        # And when it is there again, it is one of them as before.
+        hubs[0].start()
+        hubs.wait_together()
+        with come(hubs[0], "nuc_a", CAM):
+            hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_b", "nuc_a"], "both again")
+        b.answer()
+
+
+@case("a hub that ends in good order is gone at once, and no agent is listed twice meanwhile")
+def _():
+    with Hubs() as hubs:
+        balancer = Tunnel(hubs[0].port)
+        with balancer, NeverTwice(hubs.ports()), \
+                old_agent(balancer.port, "nuc_py", "viejo"), \
+                agent(f"http://127.0.0.1:{balancer.port}", "nuc_c", "test://uno"):
+            hubs.wait_lists(lambda s: sorted(nuc_ids(s)) == ["nuc_c", "nuc_py"], "two agents")
+            for i in [1, 2]:
+                balancer.target = hubs[i].port
+                hubs[i - 1].stop()
+                hubs.wait_together()
+                hubs.wait_lists(lambda s: sorted(nuc_ids(s)) == ["nuc_c", "nuc_py"],
+                                "the agents at their next hub")
+                hubs[i - 1].start()
+                hubs.wait_together()
+            for h in hubs:
+                check("died" not in h.log(), "a hub that said bye has died")
+
+
+# ---- Redis fails ----
+
+def cluster_state(port):
+    return get_json(port, "/api/status")["cluster"]
+
+
+def goes_on_alone(hubs, agents, n):
+    """Each hub's own agents and viewers do as if nothing was."""
+    for i, a in enumerate(agents):
+        with SocketIO(hubs[i].port) as v:
+            begun = time.monotonic()
+            send_picture(a, f"nuc_{i}", f"cam{i}", n)
+            got = v.event("snapshot_update")[0]
+            equal(got["timestamp"], f"n{n}")
+            equal(http(hubs[i].port, "GET", "/api/nucs").status, 200)
+            took = time.monotonic() - begun
+            check(took < SLOW_S, f"took {took:.2f} s")
+
+
+@case("Redis hangs, is killed, comes back empty: hubs go on, and agree again afterwards")
+def _():
+    with Hubs() as hubs:
+        agents = [come(h, f"nuc_{i}", f"cam{i}") for i, h in enumerate(hubs)]
+        goes_on_alone(hubs, agents, 1)
+        everybody = ["nuc_0", "nuc_1", "nuc_2"]
+        hubs.wait_lists(lambda s: sorted(nuc_ids(s)) == everybody, "three agents")
+        for n, (away, back) in enumerate([(hubs.redis.freeze, hubs.redis.thaw),
+                                          (hubs.redis.kill, hubs.redis.start)]):
+            away()
+            for p in hubs.ports():
+                wait_for(lambda: cluster_state(p) == "desconectado", "the loss to be seen")
+            goes_on_alone(hubs, agents, 2 + n)
+            for p in hubs.ports():  # and they keep each other
+                equal(sorted(nucs(p)), everybody)
+            begun = time.monotonic()
+            equal(http(hubs[0].port, "GET", "/api/camaras/cam1/snapshot?fresh=1").status, 503)
+            check(time.monotonic() - begun < SLOW_S, "no waiting for who cannot be told")
+            agents[0].close()  # it moves meanwhile, where nobody hears of it
+            wait_for(lambda: "nuc_0" not in nucs(hubs[0].port), "it to go")
+            agents[0] = come(hubs[1], "nuc_0", "cam0")
+            back()
+            hubs.wait_together()
+            for i, a in enumerate(agents):
+                send_picture(a, f"nuc_{i}", f"cam{i}", 10 + n)
+            hubs.wait_lists(lambda s: sorted(nuc_ids(s)) == everybody and
+                            camera_ips(s) == {"cam0", "cam1", "cam2"}, "hubs that agree")
+            agents[0].close()
+            agents[0] = come(hubs[0], "nuc_0", "cam0")
+            hubs.wait_lists(lambda s: sorted(nuc_ids(s)) == everybody, "it at home again")
+        for a in agents:
+            a.close()
+
+
+@case("hubs start without a Redis and find each other when it comes")
+def _():
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}"
+    with cluster_hub(url, "a") as a, cluster_hub(url, "b") as b, come(a, "nuc_a"):
+        equal(cluster_state(a.port), "desconectado")
+        equal(get_json(b.port, "/api/status")["hubs"], 1)
+        with Redis(port=port):
+            wait_for(lambda: together(a.port, 2) and together(b.port, 2), "two hubs")
+            wait_for(lambda: nucs(b.port) == ["nuc_a"], "the agent on the other hub")
+
+
+# ---- hostile ----
+
+@case("rubbish on the channels between hubs is ignored, counted and survived")
+def _():
+    with Hubs(2) as hubs, come(hubs[0], "nuc_a", CAM) as a, SocketIO(hubs[1].port) as v:
+        hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_a"], "the agent")
+        r = hubs.redis.client()
+        me = "abcdefghijklmnopqrst"
+        real = [c.decode().split(":")[-1] for c in r.pubsub_channels("socket.io:hub:*")]
+        equal(len(real), 2)
+        rubbish = [b"", b"\x80\x04\x95", b"{", b"[]", b"null", b'{"type":"beat"}', b"\xff" * 100,
+                   b'{"type":"nuc","hub":"%s"}' % me.encode(), b"[" * 100000,
+                   json.dumps({"type": "capture", "hub": me, "nuc": "a", "ip": "a/b"}).encode(),
+                   b'"' + b"x" * 3000000 + b'"', os.urandom(1000)]
+        stranger = [
+            {"type": "beat", "hub": me, "name": "x", "version": 9, "heard": [5, [], ["a"]]},
+            {"type": "state", "hub": me, "version": 9, "part": 0, "parts": 1, "nucs": [5, {}]},
+            {"type": "gone", "hub": me, "version": 10, "nuc": "nuc_a"},
+            {"type": "watch", "hub": me, "ip": CAM},
+            {"type": "watch", "hub": me, "ip": "nowhere"},
+            {"type": "unwatch", "hub": me, "ip": CAM},
+            {"type": "picture", "hub": me, "ip": "nothing", "nuc": "nuc_a", "tag": 5},
+            {"type": "error", "hub": me, "ip": CAM, "nuc": "nuc_a", "error": "x" * 4000},
+            {"type": "capture", "hub": me, "nuc": "nobody", "ip": CAM},
+            {"type": "gone", "hub": real[0], "version": 1, "nuc": "nuc_a"},
+            {"type": "beat", "hub": real[0], "version": 2 ** 52},
+        ]
+        for channel in ["socket.io:hubs", *[f"socket.io:hub:{x}" for x in real],
+                        f"socket.io:live:{CAM}"]:
+            for data in rubbish:
+                r.publish(channel, data)
+            for m in stranger:
+                r.publish(channel, json.dumps(m))
+        for h in hubs:
+            h.wait_log("ignored: not a message between hubs")
+        wait_for(lambda: get_json(hubs[0].port, "/api/status")["hubs"] == 2, "strangers to go")
+        hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_a"], "the agent is still there")
+        send_picture(a, "nuc_a", n=3)
+        v.until(lambda t: "snapshot_update" in t and '"n3"' in t)
+
+
+run_cases()
