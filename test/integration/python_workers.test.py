@@ -4,6 +4,7 @@
 Debian's python-socketio writes pickle there, which is never read; the fixture's manager
 writes the JSON of later versions.
 """
+# TEST_TIMEOUT: 300
 
 import itertools
 import json
@@ -15,7 +16,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from nuchub import (FIXTURES, Server, case, check, equal, free_port, program,  # noqa: E402
-                    run_cases, temp_dir, wait_for)
+                    run_cases, sanitized, temp_dir, wait_for)
 from redisd import Redis  # noqa: E402
 from listener import Listener  # noqa: E402
 
@@ -281,7 +282,8 @@ def _():
             w.publish({**ask, "room": f"room{i}"})
         w.publish({**ask, "event": "end", "callback": None})
         a.wait("end", 2)
-        check(allocated() - before < 50000, f"{allocated() - before} bytes more")
+        if not sanitized(w.server):
+            check(allocated() - before < 50000, f"{allocated() - before} bytes more")
 
 
 @case("a Redis that goes and comes back")

@@ -1,41 +1,53 @@
-"""A python-socketio client that keeps what it hears, and answers what it is asked."""
+"""A python-socketio client that keeps what it hears, in order, and answers what it is
+asked.  All are on one loop, in a thread of their own.  (The plain client, not AsyncClient,
+has a thread for each event, and so no order.)
+"""
 
+import asyncio
 import threading
 
 import socketio
 
 from nuchub import TIMEOUT, wait_for
 
+_loop = asyncio.new_event_loop()
+threading.Thread(target=_loop.run_forever, daemon=True).start()
+
+
+def _run(work):
+    return asyncio.run_coroutine_threadsafe(work, _loop).result(TIMEOUT)
+
 
 class Listener:
     def __init__(self, port, nsp="/", rooms=(), answer=None):
         self.nsp = nsp
-        self.heard = []  # [event, args...]
-        self.lock = threading.Lock()
-        self.sio = socketio.Client(reconnection=False)
+        self.answer = answer
+        self.heard = []  # [event, args...]; only grows
         self.gone = False
-
-        def on_any(event, *args):
-            with self.lock:
-                self.heard.append([event, *args])
-            return answer
-
-        def on_disconnect():
-            self.gone = True
-        self.sio.on("*", on_any, namespace=nsp)
-        self.sio.on("disconnect", on_disconnect, namespace=nsp)
-        self.sio.connect(f"http://127.0.0.1:{port}", namespaces=[nsp],
-                         transports=["websocket"], wait_timeout=TIMEOUT)
+        _run(self.connect(f"http://127.0.0.1:{port}"))
         self.id = self.sio.get_sid(nsp)
         for room in rooms:
             self.call("join", room)
 
+    async def connect(self, url):
+        self.sio = socketio.AsyncClient(reconnection=False)
+        self.sio.on("*", self.on_any, namespace=self.nsp)
+        self.sio.on("disconnect", self.on_disconnect, namespace=self.nsp)
+        await self.sio.connect(url, namespaces=[self.nsp], transports=["websocket"],
+                               wait_timeout=TIMEOUT)
+
+    async def on_any(self, event, *args):
+        self.heard.append([event, *args])
+        return self.answer
+
+    async def on_disconnect(self):
+        self.gone = True
+
     def call(self, *args):
-        return self.sio.call(args[0], args[1:], namespace=self.nsp, timeout=TIMEOUT)
+        return _run(self.sio.call(args[0], args[1:], namespace=self.nsp, timeout=TIMEOUT))
 
     def all(self, event):
-        with self.lock:
-            return [h[1:] for h in self.heard if h[0] == event]
+        return [h[1:] for h in list(self.heard) if h[0] == event]
 
     def wait(self, event, n=1):
         """The arguments of the n-th one."""
@@ -50,4 +62,4 @@ class Listener:
         return self
 
     def __exit__(self, *exc):
-        self.sio.disconnect()
+        _run(self.sio.disconnect())
