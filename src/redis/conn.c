@@ -17,6 +17,7 @@
 #define TICK_MS        1000
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 3000
+#define PIECE          16384 /* hiredis moves all that it has not read yet, again and again */
 #define MAX_REPLY      ((size_t)512 * 1024 * 1024)
 
 enum state { DOWN, CONNECTING, GREETING, UP };
@@ -380,12 +381,19 @@ static void on_data(struct net_conn *conn, uint8_t *data, size_t len, void *user
 {
     struct redis_conn *c = user;
     const struct redis_reply *reply;
-    int rv = redis_reader_feed(c->reader, data, len);
+    int rv = SIO_OK;
 
     (void)conn;
     c->progress_ms = net_loop_now_ms(c->loop);
-    while (rv == SIO_OK && (rv = redis_reader_next(c->reader, &reply)) > 0)
-        rv = take_reply(c, reply) ? SIO_OK : SIO_ERR_PROTOCOL;
+    while (rv == SIO_OK && len > 0) {
+        size_t n = len < PIECE ? len : PIECE;
+
+        rv = redis_reader_feed(c->reader, data, n);
+        data += n;
+        len -= n;
+        while (rv == SIO_OK && (rv = redis_reader_next(c->reader, &reply)) > 0)
+            rv = take_reply(c, reply) ? SIO_OK : SIO_ERR_PROTOCOL;
+    }
     if (rv < 0)
         lose(c, rv == SIO_ERR_PROTOCOL ? "it answers what nobody asked"
                                        : redis_reader_error(c->reader));

@@ -9,6 +9,9 @@
 /* Of one reply, at all depths: the room for the items of an array is made before they come. */
 #define MAX_ITEMS 65536
 
+/* Of room that is not in use: it costs more to get it for each message. */
+#define KEEP ((size_t)256 * 1024)
+
 #if HIREDIS_MAJOR >= 1
 typedef size_t hiredis_count;
 #else
@@ -97,6 +100,7 @@ struct redis_reader *redis_reader_new(size_t max_bytes)
     r->make_array = r->fn.createArray;
     r->fn.createArray = make_array;
     r->reader->fn = &r->fn;
+    r->reader->maxbuf = KEEP;
     r->reader->privdata = r;
     return r;
 }
