@@ -78,7 +78,10 @@ SIOC_API struct sio_cluster *sio_cluster_new(struct net_loop *loop,
 /* After the server that uses it.  NULL is allowed. */
 SIOC_API void sio_cluster_free(struct sio_cluster *c);
 
-/* For sio_server_options.adapter, with the cluster as adapter_user. */
+/*
+ * For sio_server_options.adapter, with the cluster as adapter_user.  A cluster serves one
+ * server: a second namespace of the same name is refused.
+ */
 SIOC_API struct sio_adapter *sio_cluster_adapter(struct sio_namespace *ns,
                                                  void *cluster);
 
@@ -93,7 +96,7 @@ struct sio_cluster_stats {
     uint64_t n_received;
     uint64_t n_rejected; /* of these: no message that this library understands */
     uint64_t n_foreign;  /* of these: of another namespace, or of this server itself */
-    uint64_t n_timeouts; /* answers of other servers that did not come */
+    uint64_t n_timeouts; /* answers of other servers that did not come in time */
 };
 SIOC_API void sio_cluster_stats(const struct sio_cluster *c,
                                 struct sio_cluster_stats *out);
