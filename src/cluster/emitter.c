@@ -234,20 +234,6 @@ static void begin(const struct sio_emitter *e, struct outgoing *o, const char *s
     wbuf_add_byte(&o->channel, '#');
 }
 
-/* JavaScript counts in UTF-16. */
-static size_t utf16_len(struct sio_str s)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = (uint8_t)s.ptr[i];
-
-        n += c < 0x80 || c >= 0xc0;
-        n += c >= 0xf0;
-    }
-    return n;
-}
-
 /*
  * What is for one room only has a channel that says so; but of the sharded adapter not
  * what may be for one socket: nobody listens for each of those.
@@ -256,7 +242,7 @@ static void add_room(const struct sio_emitter *e, struct wbuf *w,
                      const struct sio_target *target)
 {
     if (target->n_rooms != 1 ||
-        (e->mode == SIO_CLUSTER_SHARDED && utf16_len(target->rooms[0]) == 20))
+        (e->mode == SIO_CLUSTER_SHARDED && sio_sharded_is_id(target->rooms[0])))
         return;
     wbuf_add_str(w, target->rooms[0]);
     wbuf_add_byte(w, '#');

@@ -516,3 +516,19 @@ int sio_sharded_write_tail(struct wbuf *w, const struct sio_sharded_sender *from
 {
     return msgpack ? end_msgpack(w, from) : end_json(w, from);
 }
+
+/* Of UTF-16, in which JavaScript counts. */
+#define ID_UNITS 20
+
+bool sio_sharded_is_id(struct sio_str room)
+{
+    size_t units = 0;
+
+    for (size_t i = 0; i < room.len && units <= ID_UNITS; i++) {
+        uint8_t c = (uint8_t)room.ptr[i];
+
+        units += (c & 0xc0) != 0x80; /* begins a character */
+        units += c >= 0xf0;          /* of two units */
+    }
+    return units == ID_UNITS;
+}

@@ -83,6 +83,12 @@ int sio_sharded_write_count(struct wbuf *w, const struct sio_sharded_sender *fro
 void sio_sharded_begin_sockets(struct wbuf *w, struct sio_str request_id);
 int sio_sharded_end_sockets(struct wbuf *w, const struct sio_sharded_sender *from);
 
+/*
+ * True if the room has the length of a socket's id: node takes it for one, and sends what
+ * is for it alone to all.
+ */
+bool sio_sharded_is_id(struct sio_str room);
+
 /* How each of from's messages ends. */
 int sio_sharded_write_tail(struct wbuf *w, const struct sio_sharded_sender *from,
                            bool msgpack);

@@ -10,9 +10,6 @@
 #include "socketio/recovery.h"
 #include "socketio/server.h"
 
-/* Node takes a room with a name of this length, in UTF-16 units, for a socket's id. */
-#define ID_UNITS 20
-
 /* A server that was told to make members listens to their room within this time. */
 #define LATELY_MS     1000
 
@@ -29,19 +26,6 @@ struct sharded_room {
 static uint64_t now_ms(const struct sharded *s)
 {
     return net_loop_now_ms(s->base.cluster->loop);
-}
-
-static bool looks_like_id(struct sio_str name)
-{
-    size_t units = 0;
-
-    for (size_t i = 0; i < name.len && units <= ID_UNITS; i++) {
-        uint8_t c = (uint8_t)name.ptr[i];
-
-        units += (c & 0xc0) != 0x80; /* begins a character */
-        units += c >= 0xf0;          /* of two units */
-    }
-    return units == ID_UNITS;
 }
 
 /*
@@ -94,7 +78,7 @@ static bool was_joined_lately(const struct sharded *s, struct sio_str room)
 
 bool sharded_has_channel(const struct sharded *s, struct sio_str room)
 {
-    return !looks_like_id(room) && !was_joined_lately(s, room);
+    return !sio_sharded_is_id(room) && !was_joined_lately(s, room);
 }
 
 /*
@@ -202,7 +186,7 @@ static int on_opened(struct sio_rooms *r, struct sio_str name, void **data)
     struct sharded_room *room;
     int rv;
 
-    if (looks_like_id(name))
+    if (sio_sharded_is_id(name))
         return SIO_OK;
     if (node) {
         room = container_of(node, struct sharded_room, node);
