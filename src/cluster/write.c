@@ -11,17 +11,24 @@
 #include "socketio/message.h"
 #include "socketio/msgpack.h"
 
+/* For what follows a packet: mostly enough. */
+#define ROOM 256
+
 /* The bytes of a message with one part, without Engine.IO's type. */
 static int add_msg(struct wbuf *w, const struct eio_msg *msg)
 {
     const struct eio_msg_part *part = &msg->parts[0];
     struct sio_slice *slices = mem_array(part->n_slices, sizeof(*slices));
     size_t skip = part->text;
+    size_t total = ROOM;
     size_t n;
 
     if (!slices)
         return SIO_ERR_NOMEM;
     n = eio_msg_body(msg, 0, slices);
+    for (size_t i = 0; i < n; i++)
+        total += slices[i].len;
+    wbuf_reserve(w, total);
     for (size_t i = 0; i < n; i++) {
         size_t left_out = skip < slices[i].len ? skip : slices[i].len;
 

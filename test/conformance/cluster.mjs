@@ -32,9 +32,9 @@ export class Redis {
     process.on('exit', () => rmSync(this.folder, { recursive: true, force: true }));
   }
 
-  async start() {
+  async start(...options) {
     this.child = start('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1',
-      '--dir', this.folder, '--save', '', '--daemonize', 'no']);
+      '--dir', this.folder, '--save', '', '--daemonize', 'no', ...options]);
     for await (const line of createInterface({ input: this.child.stdout }))
       if (line.includes('Ready to accept')) break;
     this.child.stdout.resume();

@@ -3,9 +3,10 @@
 // who listens to which room, and what else may be said there.
 // TEST_TIMEOUT: 300
 import { encode } from 'notepack.io';
-import { Client, Cluster, barrier, clusterTests, faultTests, skipWithoutRedis, until }
-  from './cluster.mjs';
-import { assert, run, test } from './lib.mjs';
+import {
+  Client, Cluster, Redis, barrier, clusterTests, faultTests, pause, skipWithoutRedis, until,
+} from './cluster.mjs';
+import { assert, freePort, run, startServer, test } from './lib.mjs';
 
 skipWithoutRedis();
 
@@ -141,6 +142,20 @@ test('what is said in the name of a server, or of another namespace, is passed o
   const now = (await one.call('cluster'))[0];
   assert.equal(now.rejected, before.rejected);
   [one, two].forEach((c) => c.close());
+});
+
+test('with a Redis before 7 a server is alone, and serves', async () => {
+  const old = await new Redis(await freePort()).start('--rename-command', 'SSUBSCRIBE', '');
+  const server = await startServer('--redis', old.url, '--redis-mode', 'sharded');
+  const [a, b] = await Promise.all([1, 2].map(() => new Client(server).join('room')));
+  await pause(100); // so that it has refused
+  a.emit('in-room', 'room', 'news', 1);
+  assert.deepEqual(await b.next('news'), [1]);
+  assert.equal((await a.call('fetch', 'room'))[0].length, 2);
+  assert.equal((await a.call('cluster'))[0].up, false);
+  [a, b].forEach((c) => c.close());
+  await server.stop();
+  await old.kill();
 });
 
 faultTests(cluster);
