@@ -37,7 +37,8 @@ enum sio_cluster_mode {
     SIO_CLUSTER_PUBSUB,
     /*
      * createShardedAdapter, Redis 7 and later: a server hears only of rooms that it has
-     * sockets in ("dynamic").
+     * sockets in ("dynamic", which is Node's default and has to be so on all servers).
+     * No namespace may have a '#' in its name.
      */
     SIO_CLUSTER_SHARDED,
 };

@@ -6,6 +6,7 @@
 #include "cluster/sharded.h"
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "cluster/questions.h"
 
 static const struct sio_str no_answer;
@@ -309,9 +310,23 @@ static const struct sio_adapter_ops adapter_ops = {
     .remote_side_emit = remote_side_emit,
 };
 
-struct sio_adapter *cluster_sharded_new(struct sio_cluster *c, struct sio_namespace *ns)
+/*
+ * "/a#b" would have the channel of the room "b" in "/a", and clients may choose names: who
+ * listens to one would not hear the other.
+ */
+static bool is_clear(const struct sio_cluster *c, struct sio_str name)
 {
-    struct sio_str name = sio_namespace_name(ns);
+    if (!memchr(name.ptr, '#', name.len))
+        return true;
+    log_debug(net_loop_log(c->loop),
+              "cluster: namespace=%.*s why=\"no '#' in the name of a namespace where "
+              "channels are sharded\"",
+              STR_ARG(name));
+    return false;
+}
+
+static struct sharded *sharded_alloc(const struct sio_cluster *c, struct sio_str name)
+{
     size_t key_len = strlen(c->key);
     struct sharded *s = mem_alloc(sizeof(*s) + key_len + name.len + 2);
 
@@ -322,12 +337,22 @@ struct sio_adapter *cluster_sharded_new(struct sio_cluster *c, struct sio_namesp
     s->channel[key_len] = '#';
     memcpy(s->channel + key_len + 1, name.ptr, name.len);
     s->channel[key_len + 1 + name.len] = '#';
+    wbuf_init(&s->tails, UINT32_MAX);
+    return s;
+}
+
+struct sio_adapter *cluster_sharded_new(struct sio_cluster *c, struct sio_namespace *ns)
+{
+    struct sio_str name = sio_namespace_name(ns);
+    struct sharded *s = is_clear(c, name) ? sharded_alloc(c, name) : NULL;
+
+    if (!s)
+        return NULL;
     if (cluster_adapter_init(&s->base, c, &adapter_ops, &answer_ops, ns) < 0) {
         mem_free(s);
         return NULL;
     }
     sharded_rooms_init(s);
-    wbuf_init(&s->tails, UINT32_MAX);
     if (write_tails(s) < 0 || listen_all(s) < 0) {
         sharded_free(&s->base.rooms.base);
         return NULL;

@@ -203,13 +203,8 @@ static int on_opened(struct sio_rooms *r, struct sio_str name, void **data)
         return SIO_OK;
     }
     mem_free(room);
-    if (rv != SIO_ERR_INVAL)
-        return rv;
-    /* Node's choice of names: "/a" may have a room whose channel is that of "/a#b". */
-    log_warn(net_loop_log(s->base.cluster->loop),
-             "cluster: a room's channel is another one's already: servers that send to "
-             "that room alone are not heard");
-    return SIO_OK;
+    /* A room with this server's name: its channel is heard already, for answers. */
+    return rv == SIO_ERR_INVAL ? SIO_OK : rv;
 }
 
 static void on_closed(struct sio_rooms *r, struct sio_str name, void *data)
