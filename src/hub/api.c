@@ -44,6 +44,11 @@ struct sio_str hub_api_error_body(int status)
 
 void hub_api_reply(struct http_request *r, struct wbuf *w)
 {
+    hub_api_reply_text(r, JSON_TYPE, w);
+}
+
+void hub_api_reply_text(struct http_request *r, const char *type, struct wbuf *w)
+{
     struct sio_buf *b = wbuf_take(w);
     struct sio_slice body;
 
@@ -55,7 +60,7 @@ void hub_api_reply(struct http_request *r, struct wbuf *w)
     body = sio_slice_of(b);
     http_reply_field(r, "Cache-Control", SIO_STR("no-store"));
     http_reply_compress(r, HUB_COMPRESS_MIN, NULL);
-    http_reply(r, 200, JSON_TYPE, &body, 1);
+    http_reply(r, 200, type, &body, 1);
     sio_buf_unref(b);
 }
 

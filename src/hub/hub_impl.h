@@ -130,6 +130,8 @@ int hub_page_init(struct hub *hub);
 
 /* Answers with the JSON that w holds and frees it, or 500 if it could not be written. */
 void hub_api_reply(struct http_request *r, struct wbuf *w);
+/* The same with text of another type. */
+void hub_api_reply_text(struct http_request *r, const char *type, struct wbuf *w);
 
 /* `{"success":true,"message":text}`, and archivo if it is not NULL; frees text. */
 void hub_api_reply_message(struct http_request *r, struct wbuf *text,

@@ -104,8 +104,6 @@ static void on_metrics(struct http_request *r, void *user)
     struct hub *hub = user;
     struct eio_server_stats engine;
     struct http_server_stats http;
-    struct sio_buf *b;
-    struct sio_slice body;
     struct wbuf w;
 
     eio_server_stats(sio_server_engine(hub->sio), &engine);
@@ -117,17 +115,7 @@ static void on_metrics(struct http_request *r, void *user)
     gauge(&w, "live_streams", "Live pictures that are sent over HTTP.",
           hub->live.n_streams);
     write_store(&w, hub);
-    b = wbuf_take(&w);
-    wbuf_fini(&w);
-    if (!b) {
-        http_reply_error(r, 500, "Error interno");
-        return;
-    }
-    body = sio_slice_of(b);
-    http_reply_field(r, "Cache-Control", SIO_STR("no-store"));
-    http_reply_compress(r, HUB_COMPRESS_MIN, NULL);
-    http_reply(r, 200, METRICS_TYPE, &body, 1);
-    sio_buf_unref(b);
+    hub_api_reply_text(r, METRICS_TYPE, &w);
 }
 
 int hub_metrics_route(struct hub *hub)
