@@ -359,6 +359,214 @@ def _():
                 check("died" not in h.log(), "a hub that said bye has died")
 
 
+# ---- live view ----
+
+def frame(n, size=3000):
+    return b"\xff\xd8\xff\xe0" + f"<{n}>".encode() + b"x" * size + b"\xff\xd9"
+
+
+class Streamer(SocketIO):
+    """An agent that streams: one frame when it is told to."""
+
+    def __init__(self, h, nuc_id="nuc_live", ip=CAM):
+        super().__init__(h.port, {"nuc_id": nuc_id})
+        self.nuc, self.ip, self.n = nuc_id, ip, 0
+        self.emit("nuc_register", {"nuc_id": nuc_id, "camaras": [ip],
+                                   "capacidades": ["stream"]})
+        self.event("registered")
+
+    def frame(self, n):
+        self.n += 1
+        self.ws.send(f'451-{self.n}["frame",' + json.dumps({
+            "nuc_id": self.nuc, "ip": self.ip, "image": {"_placeholder": True, "num": 0},
+            "timestamp": "2026-01-02T03:04:05"}) + "]")
+        self.ws.send_binary(frame(n))
+        self.until(lambda t: t == f"43{self.n}[]")
+
+
+class Listener:
+    """Counts what is published for live view, as a hub would hear it."""
+
+    def __init__(self, r, ip=CAM):
+        self.pubsub = r.pubsub()
+        self.pubsub.subscribe(f"socket.io:live:{ip}")
+        self.pubsub.get_message(timeout=10)
+        self.frames = []
+        self.stop = False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.stop:
+            m = self.pubsub.get_message(timeout=0.05)
+            if m and m["type"] == "message":
+                head, body = m["data"].split(b"\n", 1)
+                self.frames.append((json.loads(head)["type"], body))
+
+    def end(self):
+        self.stop = True
+        self.thread.join(10)
+        self.pubsub.close()
+
+
+def looking(r, ip=CAM):
+    """How many hubs listen to the camera's frames."""
+    return r.pubsub_numsub(f"socket.io:live:{ip}")[0][1]
+
+
+class RoomViewer(SocketIO):
+    """In the camera's room: the bytes of the next frame."""
+
+    def __init__(self, h, ip=CAM):
+        super().__init__(h.port)
+        self.emit("stream_join", {"ip": ip}, ack=5)
+
+    def next(self):
+        self.until(lambda t: isinstance(t, str) and '"frame"' in t)
+        return self.until(lambda t: isinstance(t, bytes))[-1]
+
+    def until_frame(self, n):
+        while self.next() != frame(n):
+            pass
+
+
+@case("live view crosses: every viewer gets each frame, each frame is published once")
+def _():
+    with Hubs() as hubs, Streamer(hubs[0]) as a:
+        r = hubs.redis.client()
+        hubs.wait_lists(lambda s: CAM in str(s["/api/nucs"]), "the agent")
+        here = Stream(hubs[0].port, CAM)
+        a.event("stream_start")
+        far = [Stream(h.port, CAM, agent=f"B{i}") for h in hubs.hubs[1:] for i in range(3)]
+        rooms = [RoomViewer(h) for h in hubs]
+        wait_for(lambda: looking(r) == 2, "two hubs to listen")
+        heard = Listener(r)
+        for f in far:  # what came before a hub was told of the lease did not cross
+            wait_frame(a, f, "go")
+        for n in range(30):
+            a.frame(n)
+            for s in [here, *far]:
+                s.until(lambda p: p == frame(n))
+            for v in rooms:
+                v.until_frame(n)
+        wait_for(lambda: heard.frames and heard.frames[-1][1] == frame(n), "the last frame")
+        crossed = [body for kind, body in heard.frames if kind == "frame"]
+        equal(crossed[-30:], [frame(i) for i in range(30)])
+        for s in far:
+            s.close()
+        for v in rooms[1:]:
+            v.close()
+        wait_for(lambda: looking(r) == 1, "the hubs to listen no more")  # our own listener
+        heard.frames.clear()
+        a.frame("after")
+        here.until(lambda p: p == frame("after"))
+        a.emit("event", "x")
+        rooms[0].until(lambda t: t == '42["event_update","x"]')
+        equal(heard.frames, [])
+        heard.end()
+        rooms[0].close()
+        here.close()
+        a.event("stream_stop")
+
+
+@case("the agent stops when the last viewer, on another hub, has gone; and starts again")
+def _():
+    with Hubs(2, settings="live_grace = 0\n") as hubs, Streamer(hubs[0]) as a:
+        hubs.wait_lists(lambda s: CAM in str(s["/api/nucs"]), "the agent")
+        for n in range(3):
+            s = Stream(hubs[1].port, CAM, query=f"?t={n}")
+            a.event("stream_start")
+            wait_frame(a, s, n)
+            s.close()
+            a.event("stream_stop")
+
+
+def wait_frame(a, s, n):
+    """Sends frames until one crosses."""
+    done = []
+
+    def read():
+        s.until(lambda p: p.startswith(frame(n)[:4 + len(f"<{n}>")]))
+        done.append(1)
+    t = threading.Thread(target=read, daemon=True)
+    t.start()
+    while not done:
+        a.frame(n)
+        t.join(0.05)
+
+
+@case("live view follows an agent that moves, and says when its hub dies")
+def _():
+    with Hubs() as hubs:
+        first = Streamer(hubs[0])
+        hubs.wait_lists(lambda s: CAM in str(s["/api/nucs"]), "the agent")
+        s = Stream(hubs[2].port, CAM)
+        first.event("stream_start")
+        wait_frame(first, s, 1)
+        second = Streamer(hubs[1])
+        first.close()
+        second.event("stream_start")
+        wait_frame(second, s, 2)
+        third = Streamer(hubs[2])  # to the viewer's own hub
+        second.close()
+        third.event("stream_start")
+        wait_frame(third, s, 3)
+        fourth = Streamer(hubs[0])
+        third.close()
+        fourth.event("stream_start")
+        wait_frame(fourth, s, 4)
+        hubs[0].kill()
+        s.until(lambda p: b"<4>" not in p)  # the picture that says so
+        s.close()
+
+
+@case("an agent that is lost in the middle of live view is shown as lost on other hubs")
+def _():
+    with Hubs(2) as hubs, Streamer(hubs[0]) as a:
+        hubs.wait_lists(lambda s: CAM in str(s["/api/nucs"]), "the agent")
+        s = Stream(hubs[1].port, CAM)
+        a.event("stream_start")
+        wait_frame(a, s, 1)
+        a.emit("stream_error", {"nuc_id": "nuc_live", "ip": CAM, "error": "x"})
+        s.until(lambda p: b"<1>" not in p)
+        wait_frame(a, s, 2)
+        s.close()
+
+
+@case("live view of the agents in use, seen from another hub")
+def _():
+    with Hubs(2) as hubs, old_agent(hubs[0].port, "nuc_py", "viejo"), \
+            agent(f"http://127.0.0.1:{hubs[0].port}", "nuc_c", "test://uno",
+                  INTERVALO_SNAPSHOT="60"):
+        for ip in ["viejo", "uno"]:
+            wait_for(lambda: ip in str(get_json(hubs[1].port, "/api/nucs")), f"{ip} listed")
+            s = Stream(hubs[1].port, ip)
+            seen = set()
+            while len(seen) < 5:
+                seen.add(s.next())
+            s.close()
+
+
+@case("a Redis that hangs stops no live view of a hub's own agents, and others come back")
+def _():
+    with Hubs(2) as hubs, Streamer(hubs[0]) as a:
+        hubs.wait_lists(lambda s: CAM in str(s["/api/nucs"]), "the agent")
+        here, far = Stream(hubs[0].port, CAM), Stream(hubs[1].port, CAM)
+        a.event("stream_start")
+        wait_frame(a, far, 1)
+        hubs.redis.freeze()
+        for n in range(2, 300):
+            begun = time.monotonic()
+            a.frame(n)
+            here.until(lambda p: p == frame(n))
+            check(time.monotonic() - begun < SLOW_S, "a frame was slow")
+        wait_for(lambda: cluster_state(hubs[0].port) == "desconectado", "the loss to be seen")
+        hubs.redis.thaw()
+        wait_frame(a, far, 300)
+        here.close()
+        far.close()
+
+
 # ---- Redis fails ----
 
 def cluster_state(port):
