@@ -99,6 +99,23 @@ static void write_store(struct wbuf *w, const struct hub *hub)
           state == STORE_UP);
 }
 
+static void write_cluster(struct wbuf *w, const struct hub *hub)
+{
+    const struct hub_peers_stats *s = &hub->peers.stats;
+
+    if (!hub->cluster)
+        return;
+    gauge(w, "cluster_up", "The other hubs can be heard.", hub_peers_up(&hub->peers));
+    gauge(w, "hubs", "Hubs that act as one, this one included.",
+          hub_peers_n(&hub->peers));
+    counter(w, "cluster_unsent_total", "Messages that other hubs did not get.",
+            s->n_unsent);
+    counter(w, "cluster_rejected_total", "What came, and was no message between hubs.",
+            s->n_rejected);
+    counter(w, "cluster_missed_total",
+            "Changes of other hubs that were missed, and asked for.", s->n_gaps);
+}
+
 static void on_metrics(struct http_request *r, void *user)
 {
     struct hub *hub = user;
@@ -115,6 +132,7 @@ static void on_metrics(struct http_request *r, void *user)
     gauge(&w, "live_streams", "Live pictures that are sent over HTTP.",
           hub->live.n_streams);
     write_store(&w, hub);
+    write_cluster(&w, hub);
     hub_api_reply_text(r, METRICS_TYPE, &w);
 }
 
