@@ -18,6 +18,8 @@
 
 #define DEFAULT_KEY "socket.io"
 #define MAX_WAITING ((size_t)1024 * 1024)
+/* A server that was told to make members of a room listens to it within this time. */
+#define JOINING_MS 1000
 
 /* The name that node's emitter has; no server has it. */
 static const struct sio_str uid = SIO_STR_INIT("emitter");
@@ -40,6 +42,7 @@ struct sio_emitter {
     void *flush_user;
     struct net_timer flush_timer;
     struct net_task tell;
+    uint64_t joining_until_ms; /* sockets have just been told to enter rooms */
     char key[];
 };
 
@@ -235,14 +238,20 @@ static void begin(const struct sio_emitter *e, struct outgoing *o, const char *s
 }
 
 /*
- * What is for one room only has a channel that says so; but of the sharded adapter not
- * what may be for one socket: nobody listens for each of those.
+ * All servers of a namespace hear what is on its channel, but some only just begin to
+ * listen to that of a room; and nobody listens for each socket.
  */
+static bool sharded_hear_room(const struct sio_emitter *e, struct sio_str room)
+{
+    return !sio_sharded_is_id(room) && net_loop_now_ms(e->loop) >= e->joining_until_ms;
+}
+
+/* What is for one room only has a channel that says so. */
 static void add_room(const struct sio_emitter *e, struct wbuf *w,
                      const struct sio_target *target)
 {
     if (target->n_rooms != 1 ||
-        (e->mode == SIO_CLUSTER_SHARDED && sio_sharded_is_id(target->rooms[0])))
+        (e->mode == SIO_CLUSTER_SHARDED && !sharded_hear_room(e, target->rooms[0])))
         return;
     wbuf_add_str(w, target->rooms[0]);
     wbuf_add_byte(w, '#');
@@ -313,6 +322,7 @@ int sio_emitter_join(struct sio_emitter *e, struct sio_str nsp,
 {
     struct request r = {SIO_CLUSTER_JOIN, SIO_SHARDED_JOIN, rooms, n, false};
 
+    e->joining_until_ms = net_loop_now_ms(e->loop) + JOINING_MS;
     return request(e, nsp, target, &r);
 }
 
