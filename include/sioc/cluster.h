@@ -46,7 +46,10 @@ enum sio_cluster_mode {
 struct sio_cluster_options {
     /*
      * redis://[user][:password@]host[:port], rediss:// the same with TLS,
-     * unix://[user][:password@]/path/of/socket.
+     * unix://[user][:password@]/path/of/socket.  The certificate must be of one of the
+     * system's CAs and for that host, unless the query says otherwise: ssl_ca_certs=FILE,
+     * ssl_check_hostname=false, ssl_cert_reqs=none; ssl_certfile=FILE and ssl_keyfile=FILE
+     * are a certificate of ours.
      */
     const char *redis_url;
     const char *key; /* the beginning of all channels; NULL: "socket.io" */
