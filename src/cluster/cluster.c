@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "cluster/codec.h"
 #include "cluster/local.h"
 #include "cluster/questions.h"
 #include "socketio/namespace.h"
@@ -174,15 +175,17 @@ struct sio_namespace *cluster_namespace(const struct sio_cluster *c,
 }
 
 int cluster_publish(struct sio_cluster *c, enum cluster_topic_kind kind,
-                    struct sio_str channel, struct wbuf *w)
+                    struct sio_str channel, struct wbuf *w,
+                    const struct sio_cluster_refs *refs)
 {
+    struct sio_slice slices[SIO_CLUSTER_MAX_SLICES];
     int rv = w->error;
     struct sio_buf *buf = rv == SIO_OK ? wbuf_take(w) : NULL;
 
     if (buf) {
-        struct sio_slice whole = sio_slice_of(buf);
+        size_t n = sio_cluster_slices(refs, buf, slices);
 
-        rv = cluster_bus_publish(c->bus, kind, channel, &whole, 1, NULL, NULL);
+        rv = cluster_bus_publish(c->bus, kind, channel, slices, n, NULL, NULL);
         sio_buf_unref(buf);
     } else if (rv == SIO_OK) {
         rv = SIO_ERR_NOMEM;

@@ -101,11 +101,13 @@ struct sio_namespace *cluster_namespace(const struct sio_cluster *c,
                                         struct sio_str name);
 
 /*
- * Publishes what w holds, which is empty then.  Counts: sent or dropped.  As
- * cluster_bus_publish, and w's own error.
+ * Publishes what w holds, which is empty then, with refs (codec.h) or NULL.  Counts: sent
+ * or dropped.  As cluster_bus_publish, and w's own error.
  */
+struct sio_cluster_refs;
 int cluster_publish(struct sio_cluster *c, enum cluster_topic_kind kind,
-                    struct sio_str channel, struct wbuf *w);
+                    struct sio_str channel, struct wbuf *w,
+                    const struct sio_cluster_refs *refs);
 
 /*
  * The most bytes that a message from another server may have: whatever a client may send

@@ -119,8 +119,28 @@ int sio_cluster_each_socket(struct sio_str sockets, struct sio_str nsp,
  * Writing, behind what w holds.  w->error tells of a failure, too.
  */
 
-/* SIO_OK, SIO_ERR_NOMEM, or what went wrong when m was built. */
-int sio_cluster_write_broadcast(struct wbuf *w, struct sio_str uid, struct sio_str nsp,
+/* Large bytes that are not copied: each stands in front of the byte `at` of a wbuf. */
+#define SIO_CLUSTER_MAX_REFS 3
+struct sio_cluster_refs {
+    struct {
+        size_t at;
+        struct sio_slice slice; /* owned */
+    } items[SIO_CLUSTER_MAX_REFS];
+    size_t n;
+};
+void sio_cluster_refs_fini(struct sio_cluster_refs *refs);
+
+/* All of a message, whose wbuf gave bytes; refs may be NULL.  Returns the number. */
+#define SIO_CLUSTER_MAX_SLICES (2 * SIO_CLUSTER_MAX_REFS + 1)
+size_t sio_cluster_slices(const struct sio_cluster_refs *refs, struct sio_buf *bytes,
+                          struct sio_slice out[SIO_CLUSTER_MAX_SLICES]);
+
+/*
+ * SIO_OK, SIO_ERR_NOMEM, or what went wrong when m was built.  refs, empty before, gets
+ * what is large; NULL: all is copied.
+ */
+int sio_cluster_write_broadcast(struct wbuf *w, struct sio_cluster_refs *refs,
+                                struct sio_str uid, struct sio_str nsp,
                                 const struct sio_target *target, struct sio_message *m);
 /* A question to all whom target names. */
 int sio_cluster_write_ask(struct wbuf *w, struct sio_str uid, struct sio_str request_id,

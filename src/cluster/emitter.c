@@ -283,7 +283,7 @@ int sio_emitter_emit(struct sio_emitter *e, struct sio_str nsp,
     if (e->mode == SIO_CLUSTER_SHARDED)
         rv = sio_sharded_write_broadcast(&o.body, &from, no_id, &t, m, 0);
     else
-        rv = sio_cluster_write_broadcast(&o.body, uid, nsp, &t, m);
+        rv = sio_cluster_write_broadcast(&o.body, NULL, uid, nsp, &t, m);
     return send_out(e, &o, rv);
 }
 

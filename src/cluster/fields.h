@@ -68,8 +68,9 @@ int sio_cluster_take_sockets(struct sio_cluster_msg *m, struct sio_str value);
  * built.
  */
 
-/* The event as parser writes it, without Engine.IO's type. */
-int sio_cluster_add_encoded(struct wbuf *w, struct sio_str nsp, struct sio_message *m,
+/* The event as parser writes it, without Engine.IO's type; refs as in codec.h. */
+int sio_cluster_add_encoded(struct wbuf *w, struct sio_cluster_refs *refs,
+                            struct sio_str nsp, struct sio_message *m,
                             const struct sio_parser *parser);
 /* For the above: the JSON array alone.  SIO_ERR_UNSUPPORTED: m has bytes. */
 extern const struct sio_parser sio_cluster_payload_parser;

@@ -325,12 +325,13 @@ static const struct sio_parser array_parser = {.name = "array", .encode = array_
 
 static int add_json_event(struct wbuf *w, struct sio_message *m)
 {
-    return sio_cluster_add_encoded(w, SIO_STR("/"), m, &sio_cluster_payload_parser);
+    return sio_cluster_add_encoded(w, NULL, SIO_STR("/"), m,
+                                   &sio_cluster_payload_parser);
 }
 
 static int add_msgpack_event(struct wbuf *w, struct sio_message *m)
 {
-    return sio_cluster_add_encoded(w, SIO_STR("/"), m, &array_parser);
+    return sio_cluster_add_encoded(w, NULL, SIO_STR("/"), m, &array_parser);
 }
 
 static void add_json_flags(struct wbuf *w, const struct sio_message *m,

@@ -26,23 +26,26 @@ static struct sio_str request_channel(const struct pubsub *p)
 
 static int publish(struct pubsub *p, struct sio_str channel, struct wbuf *w)
 {
-    return cluster_publish(p->base.cluster, CLUSTER_CHANNEL, channel, w);
+    return cluster_publish(p->base.cluster, CLUSTER_CHANNEL, channel, w, NULL);
 }
 
 /* Where exactly one room is meant, servers that do not have it see so by the channel. */
 static int publish_broadcast(struct pubsub *p, const struct sio_target *target,
-                             struct wbuf *w)
+                             struct wbuf *w, const struct sio_cluster_refs *refs)
 {
+    struct sio_cluster *c = p->base.cluster;
     struct wbuf channel;
     int rv;
 
     if (!target || target->n_rooms != 1)
-        return publish(p, pubsub_channel(p), w);
+        return cluster_publish(c, CLUSTER_CHANNEL, pubsub_channel(p), w, refs);
     wbuf_init(&channel, UINT32_MAX);
     wbuf_add_str(&channel, pubsub_channel(p));
     wbuf_add_str(&channel, target->rooms[0]);
     wbuf_add_byte(&channel, '#');
-    rv = channel.error < 0 ? channel.error : publish(p, wbuf_str(&channel), w);
+    rv = channel.error;
+    if (rv == SIO_OK)
+        rv = cluster_publish(c, CLUSTER_CHANNEL, wbuf_str(&channel), w, refs);
     wbuf_fini(&channel);
     return rv;
 }
@@ -52,6 +55,7 @@ static int broadcast(struct sio_adapter *a, const struct sio_target *target,
                      struct sio_message *m)
 {
     struct pubsub *p = pubsub_of(a);
+    struct sio_cluster_refs refs = {.n = 0};
     int n = sio_rooms_broadcast(a, target, m);
     struct wbuf w;
     int rv;
@@ -59,9 +63,11 @@ static int broadcast(struct sio_adapter *a, const struct sio_target *target,
     if (n < 0 || (target && target->local))
         return n;
     wbuf_init(&w, UINT32_MAX);
-    rv = sio_cluster_write_broadcast(&w, pubsub_uid(p), pubsub_nsp(p), target, m);
+    rv =
+        sio_cluster_write_broadcast(&w, &refs, pubsub_uid(p), pubsub_nsp(p), target, m);
     if (rv == SIO_OK)
-        (void)publish_broadcast(p, target, &w);
+        (void)publish_broadcast(p, target, &w, &refs);
+    sio_cluster_refs_fini(&refs);
     wbuf_fini(&w);
     return rv < 0 ? rv : n;
 }

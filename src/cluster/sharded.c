@@ -24,7 +24,7 @@ void sharded_add_channel(struct wbuf *w, const struct sharded *s, struct sio_str
 
 static int publish(struct sharded *s, struct wbuf *w)
 {
-    return cluster_publish(s->base.cluster, CLUSTER_SHARD, sharded_channel(s), w);
+    return cluster_publish(s->base.cluster, CLUSTER_SHARD, sharded_channel(s), w, NULL);
 }
 
 static int publish_to(struct sharded *s, struct sio_str name, struct wbuf *w)
@@ -34,9 +34,9 @@ static int publish_to(struct sharded *s, struct sio_str name, struct wbuf *w)
 
     wbuf_init(&channel, UINT32_MAX);
     sharded_add_channel(&channel, s, name);
-    rv = channel.error < 0
-             ? channel.error
-             : cluster_publish(s->base.cluster, CLUSTER_SHARD, wbuf_str(&channel), w);
+    rv = channel.error < 0 ? channel.error
+                           : cluster_publish(s->base.cluster, CLUSTER_SHARD,
+                                             wbuf_str(&channel), w, NULL);
     wbuf_fini(&channel);
     return rv;
 }

@@ -14,8 +14,44 @@
 /* For what follows a packet: mostly enough. */
 #define ROOM 256
 
+void sio_cluster_refs_fini(struct sio_cluster_refs *refs)
+{
+    for (size_t i = 0; i < refs->n; i++)
+        sio_buf_unref(refs->items[i].slice.buf);
+    refs->n = 0;
+}
+
+size_t sio_cluster_slices(const struct sio_cluster_refs *refs, struct sio_buf *bytes,
+                          struct sio_slice out[SIO_CLUSTER_MAX_SLICES])
+{
+    struct sio_slice all = sio_slice_of(bytes);
+    size_t at = 0, n = 0;
+
+    for (size_t i = 0; refs && i < refs->n; i++) {
+        out[n++] = (struct sio_slice){bytes, all.ptr + at, refs->items[i].at - at};
+        out[n++] = refs->items[i].slice;
+        at = refs->items[i].at;
+    }
+    out[n++] = (struct sio_slice){bytes, all.ptr + at, all.len - at};
+    return n;
+}
+
+static void add_slice(struct wbuf *w, struct sio_cluster_refs *refs, struct sio_slice s)
+{
+    if (!refs || !s.buf || s.len <= EIO_MSG_COPY_MAX ||
+        refs->n == SIO_CLUSTER_MAX_REFS) {
+        wbuf_add(w, s.ptr, s.len);
+        return;
+    }
+    sio_buf_ref(s.buf);
+    refs->items[refs->n].at = w->len;
+    refs->items[refs->n].slice = s;
+    refs->n++;
+}
+
 /* The bytes of a message with one part, without Engine.IO's type. */
-static int add_msg(struct wbuf *w, const struct eio_msg *msg)
+static int add_msg(struct wbuf *w, struct sio_cluster_refs *refs,
+                   const struct eio_msg *msg)
 {
     const struct eio_msg_part *part = &msg->parts[0];
     struct sio_slice *slices = mem_array(part->n_slices, sizeof(*slices));
@@ -26,20 +62,23 @@ static int add_msg(struct wbuf *w, const struct eio_msg *msg)
     if (!slices)
         return SIO_ERR_NOMEM;
     n = eio_msg_body(msg, 0, slices);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && !refs; i++)
         total += slices[i].len;
     wbuf_reserve(w, total);
     for (size_t i = 0; i < n; i++) {
         size_t left_out = skip < slices[i].len ? skip : slices[i].len;
 
-        wbuf_add(w, slices[i].ptr + left_out, slices[i].len - left_out);
+        slices[i].ptr += left_out;
+        slices[i].len -= left_out;
+        add_slice(w, refs, slices[i]);
         skip -= left_out;
     }
     mem_free(slices);
     return w->error;
 }
 
-int sio_cluster_add_encoded(struct wbuf *w, struct sio_str nsp, struct sio_message *m,
+int sio_cluster_add_encoded(struct wbuf *w, struct sio_cluster_refs *refs,
+                            struct sio_str nsp, struct sio_message *m,
                             const struct sio_parser *parser)
 {
     struct eio_msg *msg;
@@ -47,7 +86,7 @@ int sio_cluster_add_encoded(struct wbuf *w, struct sio_str nsp, struct sio_messa
 
     if (rv < 0)
         return rv;
-    rv = add_msg(w, msg);
+    rv = add_msg(w, refs, msg);
     eio_msg_unref(msg);
     return rv;
 }
@@ -96,14 +135,15 @@ void sio_cluster_add_opts(struct wbuf *w, const struct sio_target *target,
     }
 }
 
-int sio_cluster_write_broadcast(struct wbuf *w, struct sio_str uid, struct sio_str nsp,
+int sio_cluster_write_broadcast(struct wbuf *w, struct sio_cluster_refs *refs,
+                                struct sio_str uid, struct sio_str nsp,
                                 const struct sio_target *target, struct sio_message *m)
 {
     int rv;
 
     sio_msgpack_add_array(w, 3);
     sio_msgpack_add_string(w, uid);
-    rv = sio_cluster_add_encoded(w, nsp, m, &sio_parser_msgpack);
+    rv = sio_cluster_add_encoded(w, refs, nsp, m, &sio_parser_msgpack);
     if (rv < 0)
         return rv;
     sio_cluster_add_opts(w, target, m, 0);
@@ -124,7 +164,7 @@ int sio_cluster_write_ask(struct wbuf *w, struct sio_str uid, struct sio_str req
     sio_msgpack_add_string(w, SIO_STR("type"));
     sio_msgpack_add_uint(w, SIO_CLUSTER_BROADCAST);
     sio_msgpack_add_string(w, SIO_STR("packet"));
-    rv = sio_cluster_add_encoded(w, nsp, m, &sio_parser_msgpack);
+    rv = sio_cluster_add_encoded(w, NULL, nsp, m, &sio_parser_msgpack);
     if (rv < 0)
         return rv;
     sio_msgpack_add_string(w, SIO_STR("opts"));
@@ -251,7 +291,7 @@ int sio_cluster_write_side_emit(struct wbuf *w, struct sio_str uid,
 
     begin_request(w, SIO_CLUSTER_SIDE_EMIT, uid, request_id);
     wbuf_add_cstr(w, ",\"data\":");
-    rv = sio_cluster_add_encoded(w, SIO_STR("/"), m, &sio_cluster_payload_parser);
+    rv = sio_cluster_add_encoded(w, NULL, SIO_STR("/"), m, &sio_cluster_payload_parser);
     wbuf_add_byte(w, '}');
     return rv < 0 ? rv : w->error;
 }

@@ -115,6 +115,44 @@ static void a_broadcast_reaches_each_client_once(void **state)
     two_close(&t);
 }
 
+/* More of it than is passed on without a copy. */
+static void what_is_large_arrives_as_it_was(void **state)
+{
+    struct sio_message *m = sio_message_new("large");
+    char expected[400];
+    struct eio_session *in_b;
+    struct two t;
+    size_t len;
+
+    (void)state;
+    open_two(&t);
+    in_b = sio_world_join(&t.b, "", NULL);
+    len = (size_t)snprintf(expected, sizeof(expected), "55-[\"large\"");
+    for (int i = 0; i < 5; i++) {
+        struct sio_buf *buf = sio_buf_new(5000);
+
+        memset(sio_buf_data(buf), 'a' + i, 5000);
+        sio_message_add_binary(m, sio_slice_of(buf));
+        sio_buf_unref(buf);
+        len += (size_t)snprintf(expected + len, sizeof(expected) - len,
+                                ",{\"_placeholder\":true,\"num\":%d}", i);
+    }
+    snprintf(expected + len, sizeof(expected) - len,
+             "]|<5000 bytes>|<5000 bytes>|<5000 bytes>|<5000 bytes>|<5000 bytes>");
+    sio_namespace_emit(t.a.ns, NULL, m);
+    sio_message_free(m);
+    fake_bus_run();
+    assert_string_equal(fake_sent(in_b), expected);
+    for (int i = 0; i < 5; i++) {
+        char run[5001];
+
+        memset(run, 'a' + i, 5000);
+        run[5000] = '\0';
+        assert_non_null(memmem(fake_bus_body().ptr, fake_bus_body().len, run, 5000));
+    }
+    two_close(&t);
+}
+
 static void a_target_holds_on_all_servers(void **state)
 {
     struct sio_str rooms[] = {SIO_STR("r"), SIO_STR("s")};
@@ -253,7 +291,7 @@ static void who_is_away_is_not_forgotten(void **state)
     sio_socket_join(s, room);
     fake_close(session, EIO_CLOSE_TRANSPORT_CLOSE);
     wbuf_init(&bytes, UINT32_MAX);
-    sio_cluster_write_broadcast(&bytes, SIO_STR("x"), SIO_STR("/"), &target, m);
+    sio_cluster_write_broadcast(&bytes, NULL, SIO_STR("x"), SIO_STR("/"), &target, m);
     fake_bus_say("socket.io#/#r#", wbuf_str(&bytes).ptr, bytes.len);
     wbuf_fini(&bytes);
     fake_bus_run();
@@ -553,6 +591,7 @@ int main(void)
         cmocka_unit_test(a_cluster_needs_a_url),
         cmocka_unit_test(servers_have_names),
         cmocka_unit_test(a_broadcast_reaches_each_client_once),
+        cmocka_unit_test(what_is_large_arrives_as_it_was),
         cmocka_unit_test(a_target_holds_on_all_servers),
         cmocka_unit_test(what_node_says_is_understood),
         cmocka_unit_test(a_room_that_nobody_is_in_costs_nothing),

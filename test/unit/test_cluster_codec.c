@@ -176,7 +176,7 @@ static void test_ours(void **state)
     (void)state;
     wbuf_init(&w, UINT32_MAX);
     assert_int_equal(
-        sio_cluster_write_broadcast(&w, SIO_STR("me"), SIO_STR("/x"), &target, m),
+        sio_cluster_write_broadcast(&w, NULL, SIO_STR("me"), SIO_STR("/x"), &target, m),
         SIO_OK);
     assert_int_equal(sio_cluster_read_broadcast(bytes_of(&w), &in), SIO_OK);
     assert_text(in.uid, "me");
