@@ -14,205 +14,13 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/utf8.h"
+#include "hub/config_settings.h"
 #include "store/store.h"
 
 #define DEFAULT_FILE   NUC_SYSCONFDIR "/nuchub/nuchubd.conf"
 #define FILE_MAX_BYTES (1024 * 1024)
-#define MAX_LISTED     65536 /* cameras or NUCs */
 
 #define MIB            ((uint64_t)1024 * 1024)
-
-/*
- * Settings, by the name that each has in the file, the environment, the command line.
- */
-
-enum kind { KIND_TEXT, KIND_SECRET, KIND_NUMBER, KIND_SIZE, KIND_CHOICE, KIND_SWITCH };
-
-struct setting {
-    const char *name;
-    const char *env;  /* or NULL */
-    const char *flag; /* or NULL */
-    enum kind kind;
-    size_t offset;
-    uint64_t min;
-    uint64_t max;
-    const char *const *choices; /* up to a NULL; stored as their number */
-};
-
-#define TEXT(name, env, flag, member)                                               \
-    {                                                                               \
-        name, env, flag, KIND_TEXT, offsetof(struct hub_config, member), 0, 0, NULL \
-    }
-#define NUMBER(name, env, flag, kind, member, min, max)                            \
-    {                                                                              \
-        name, env, flag, kind, offsetof(struct hub_config, member), min, max, NULL \
-    }
-#define CHOICE(name, flag, member, choices)                                       \
-    {                                                                             \
-        name, NULL, flag, KIND_CHOICE, offsetof(struct hub_config, member), 0, 0, \
-            choices                                                               \
-    }
-
-static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
-static const char *const cluster_modes[] = {"off", "pubsub", "sharded", NULL};
-static const char *const cluster_pictures[] = {"hubs", "all", NULL};
-
-static const struct setting settings[] = {
-    TEXT("host", NULL, NULL, host),
-    NUMBER("port", "PORT", "port", KIND_NUMBER, port, 0, 65535),
-    TEXT("state_dir", NULL, "state-dir", state_dir),
-    TEXT("intrusos_dir", NULL, NULL, intrusos_dir),
-    TEXT("intrusos_dir_2", NULL, NULL, intrusos_dir_2),
-    TEXT("videos_dir", NULL, NULL, videos_dir),
-    TEXT("cercas_dir", NULL, NULL, cercas_dir),
-    TEXT("run_detectar_camaras", NULL, NULL, programs[HUB_PROGRAM_DETECTAR]),
-    TEXT("run_configurar_cercas", NULL, NULL, programs[HUB_PROGRAM_CERCAS]),
-    TEXT("run_vigilancia", NULL, NULL, programs[HUB_PROGRAM_VIGILANCIA]),
-    TEXT("run_monitoreo", NULL, NULL, programs[HUB_PROGRAM_MONITOREO]),
-    TEXT("run_monitoreo_cercas", NULL, NULL, programs[HUB_PROGRAM_MONITOREO_CERCAS]),
-    TEXT("www", NULL, "www", www_dir),
-    TEXT("www_api", NULL, "www-api", www_api),
-    TEXT("tls_cert", NULL, "tls-cert", tls_cert),
-    TEXT("tls_key", NULL, "tls-key", tls_key),
-    {"token", "NUCHUB_TOKEN", NULL, KIND_SECRET, offsetof(struct hub_config, token), 0,
-     0, NULL},
-    {"redis_url", "REDIS_URL", NULL, KIND_SECRET,
-     offsetof(struct hub_config, redis_url), 0, 0, NULL},
-    CHOICE("cluster", "cluster", cluster, cluster_modes),
-    CHOICE("cluster_pictures", NULL, cluster_pictures, cluster_pictures),
-    TEXT("cluster_key", NULL, NULL, cluster_key),
-    TEXT("cluster_name", NULL, "cluster-name", cluster_name),
-    TEXT("cluster_python", NULL, NULL, cluster_python),
-    CHOICE("log_level", "log-level", log_level, levels),
-    NUMBER("allow_eio3", NULL, NULL, KIND_SWITCH, allow_eio3, 0, 0),
-    NUMBER("compression", NULL, NULL, KIND_SWITCH, compression, 0, 0),
-    NUMBER("websocket_compression", NULL, NULL, KIND_SWITCH, websocket_compression, 0,
-           0),
-    NUMBER("metrics", NULL, NULL, KIND_SWITCH, metrics, 0, 0),
-    TEXT("session_cookie", NULL, NULL, session_cookie),
-    TEXT("origins", NULL, NULL, origins),
-    NUMBER("refuse_origins", NULL, NULL, KIND_SWITCH, refuse_origins, 0, 0),
-    TEXT("admin_user", NULL, NULL, admin_user),
-    TEXT("admin_hash_file", NULL, NULL, admin_hash_file),
-    NUMBER("admin_write", NULL, NULL, KIND_SWITCH, admin_write, 0, 0),
-    NUMBER("admin_events", NULL, NULL, KIND_SWITCH, admin_events, 0, 0),
-    NUMBER("recovery", NULL, NULL, KIND_NUMBER, recovery_s, 0, 86400),
-    NUMBER("max_payload", NULL, NULL, KIND_SIZE, max_payload_bytes, 1000000, 256 * MIB),
-    NUMBER("max_queue", NULL, NULL, KIND_SIZE, max_queue_bytes, 65536, 1024 * MIB),
-    NUMBER("max_store", NULL, NULL, KIND_SIZE, max_store_bytes, MIB, 65536 * MIB),
-    NUMBER("max_sessions", NULL, NULL, KIND_NUMBER, max_sessions, 1, 1000000),
-    NUMBER("max_cameras", NULL, NULL, KIND_NUMBER, max_cameras, 1, MAX_LISTED),
-    NUMBER("trusted_proxies", NULL, NULL, KIND_NUMBER, trusted_proxies, 0, 16),
-    NUMBER("live_width", NULL, NULL, KIND_NUMBER, live_width, 160, 3840),
-    NUMBER("live_quality", NULL, NULL, KIND_NUMBER, live_quality, 1, 100),
-    NUMBER("live_fps", NULL, NULL, KIND_NUMBER, live_fps, 1, 30),
-    NUMBER("live_grace", NULL, NULL, KIND_NUMBER, live_grace_s, 0, 3600),
-    NUMBER("live_max_streams", NULL, NULL, KIND_NUMBER, live_max_streams, 1, 100000),
-    NUMBER("live_viewer_streams", NULL, NULL, KIND_NUMBER, live_viewer_streams, 2,
-           1000),
-    NUMBER("live_shared", NULL, NULL, KIND_NUMBER, live_shared, 1, 1000),
-    NUMBER("stale_after", NULL, NULL, KIND_NUMBER, stale_s, 1, 86400),
-    NUMBER("interval", NULL, NULL, KIND_NUMBER, interval_s, 1, 3600),
-};
-
-static int set_text(char **to, struct sio_str value)
-{
-    char *copy = NULL;
-
-    /* An empty value takes back what an earlier place said. */
-    if (value.len > 0) {
-        copy = mem_strndup(value.ptr, value.len);
-        if (!copy)
-            return SIO_ERR_NOMEM;
-    }
-    mem_free(*to);
-    *to = copy;
-    return SIO_OK;
-}
-
-static int parse_number(struct sio_str value, const struct setting *s, uint64_t *out)
-{
-    uint64_t unit = 1;
-    uint64_t n;
-
-    if (s->kind == KIND_SIZE && value.len > 0) {
-        char last = value.ptr[value.len - 1];
-
-        unit = last == 'K' ? 1024 : last == 'M' ? MIB : last == 'G' ? 1024 * MIB : 1;
-        if (unit > 1)
-            value.len--;
-    }
-    if (str_to_u64(value, s->max / unit, &n) < 0 || n * unit < s->min)
-        return SIO_ERR_INVAL;
-    *out = n * unit;
-    return SIO_OK;
-}
-
-static int parse_choice(struct sio_str value, const char *const *choices, uint64_t *out)
-{
-    for (size_t i = 0; choices[i]; i++) {
-        if (str_eq_cstr(value, choices[i])) {
-            *out = i;
-            return SIO_OK;
-        }
-    }
-    return SIO_ERR_INVAL;
-}
-
-/* "a, b or c" */
-static void list_choices(const char *const *choices, char *out, size_t size)
-{
-    size_t len = 0;
-
-    out[0] = '\0';
-    for (size_t i = 0; choices[i] && len < size; i++) {
-        const char *before = i == 0 ? "" : choices[i + 1] ? ", " : " or ";
-        int n = snprintf(out + len, size - len, "%s%s", before, choices[i]);
-
-        len += n > 0 ? (size_t)n : 0;
-    }
-}
-
-static int parse_switch(struct sio_str value, bool *out)
-{
-    *out = str_eq_cstr(value, "yes");
-    return *out || str_eq_cstr(value, "no") ? SIO_OK : SIO_ERR_INVAL;
-}
-
-/* where: what an error begins with, such as `nuchubd.conf:12` or `PORT`. */
-static int set(struct hub_config *c, const struct setting *s, struct sio_str value,
-               const char *where, struct sio_diag *diag)
-{
-    void *member = (char *)c + s->offset;
-    char list[64];
-    int rv = SIO_ERR_INVAL;
-
-    switch (s->kind) {
-    case KIND_TEXT:
-    case KIND_SECRET:
-        rv = set_text(member, value);
-        if (rv < 0)
-            return sio_diag_set(diag, rv, "%s: out of memory", where);
-        return SIO_OK;
-    case KIND_NUMBER:
-    case KIND_SIZE:
-        if (parse_number(value, s, member) == SIO_OK)
-            return SIO_OK;
-        return sio_diag_set(diag, rv, "%s: %s must be a number from %llu to %llu",
-                            where, s->name, (unsigned long long)s->min,
-                            (unsigned long long)s->max);
-    case KIND_CHOICE:
-        if (parse_choice(value, s->choices, member) == SIO_OK)
-            return SIO_OK;
-        list_choices(s->choices, list, sizeof(list));
-        return sio_diag_set(diag, rv, "%s: %s must be %s", where, s->name, list);
-    case KIND_SWITCH:
-        if (parse_switch(value, member) == SIO_OK)
-            return SIO_OK;
-        return sio_diag_set(diag, rv, "%s: %s must be yes or no", where, s->name);
-    }
-    return rv;
-}
 
 /*
  * Lists of cameras and NUCs.
@@ -249,7 +57,7 @@ static int add_camera(struct hub_config *c, struct sio_str ip)
 {
     struct hub_camera_config *larger;
 
-    if (c->n_cameras == MAX_LISTED)
+    if (c->n_cameras == HUB_LISTED_MAX)
         return SIO_ERR_TOO_BIG;
     larger = mem_resize(c->cameras, c->n_cameras + 1, sizeof(*larger));
     if (!larger)
@@ -267,7 +75,7 @@ static int add_nuc(struct hub_config *c, struct sio_str id)
 {
     struct hub_nuc_config *larger;
 
-    if (c->n_nucs == MAX_LISTED)
+    if (c->n_nucs == HUB_LISTED_MAX)
         return SIO_ERR_TOO_BIG;
     larger = mem_resize(c->nucs, c->n_nucs + 1, sizeof(*larger));
     if (!larger)
@@ -383,13 +191,14 @@ static int set_named(struct file_reader *f, char **member, struct sio_str value,
         return fail_rv(f, SIO_ERR_INVAL);
     if (*member)
         return fail_rv(f, SIO_ERR_EXISTS);
-    rv = set_text(member, value);
+    rv = hub_setting_text(member, value);
     return rv < 0 ? fail_rv(f, rv) : SIO_OK;
 }
 
 static int read_key(struct file_reader *f, struct sio_str key, struct sio_str value)
 {
     struct hub_config *c = f->config;
+    const struct hub_setting *setting;
     char where[128];
 
     switch (f->section) {
@@ -406,9 +215,9 @@ static int read_key(struct file_reader *f, struct sio_str key, struct sio_str va
         break;
     case SECTION_MAIN:
         snprintf(where, sizeof(where), "%s:%u", f->name, f->line);
-        for (size_t i = 0; i < N_ELEMENTS(settings); i++)
-            if (str_eq_cstr(key, settings[i].name))
-                return set(c, &settings[i], value, where, f->diag);
+        setting = hub_setting_find(key);
+        if (setting)
+            return hub_setting_set(c, setting, value, where, f->diag);
         break;
     }
     return fail(f, "unknown key", key);
@@ -480,7 +289,9 @@ static int on_variable(const char *name, const char *value, unsigned line, void 
 {
     struct env_reader *e = user;
     struct sio_str text = sio_str_from(value);
+    const struct hub_setting *settings;
     char where[128];
+    size_t n;
 
     if (e->file)
         snprintf(where, sizeof(where), "%s:%u: %s", e->file, line, name);
@@ -490,11 +301,12 @@ static int on_variable(const char *name, const char *value, unsigned line, void 
         return set_camera_list(e->config, text, where, e->diag);
     /* Of systemd's StateDirectory=; what the file says is meant more. */
     if (!e->file && strcmp(name, "STATE_DIRECTORY") == 0 && !e->config->state_dir)
-        return set_text(&e->config->state_dir, str_cut(&text, ':'));
-    for (size_t i = 0; i < N_ELEMENTS(settings); i++)
+        return hub_setting_text(&e->config->state_dir, str_cut(&text, ':'));
+    settings = hub_settings(&n);
+    for (size_t i = 0; i < n; i++)
         if (settings[i].env && strcmp(name, settings[i].env) == 0 &&
             (text.len > 0 || settings[i].kind == KIND_SECRET))
-            return set(e->config, &settings[i], text, where, e->diag);
+            return hub_setting_set(e->config, &settings[i], text, where, e->diag);
     return SIO_OK;
 }
 
@@ -562,18 +374,19 @@ const char *hub_config_usage(void)
 /* What --config said, and the place of each setting's last argument. */
 struct command_line {
     const char *file;
-    const char *values[N_ELEMENTS(settings)];
+    const char *values[HUB_SETTINGS_MAX];
 };
 
 static void list_options(struct option *options)
 {
-    size_t n = 0;
+    size_t n = 0, n_settings;
+    const struct hub_setting *settings = hub_settings(&n_settings);
 
     options[n++] = (struct option){"config", required_argument, NULL, OPT_CONFIG};
     options[n++] = (struct option){"check-config", no_argument, NULL, OPT_CHECK};
     options[n++] = (struct option){"help", no_argument, NULL, 'h'};
     options[n++] = (struct option){"version", no_argument, NULL, 'V'};
-    for (size_t i = 0; i < N_ELEMENTS(settings); i++)
+    for (size_t i = 0; i < n_settings; i++)
         if (settings[i].flag)
             options[n++] = (struct option){settings[i].flag, required_argument, NULL,
                                            OPT_FIRST_SETTING + (int)i};
@@ -583,7 +396,7 @@ static void list_options(struct option *options)
 static int read_arguments(struct hub_config *c, int argc, char *const argv[],
                           struct command_line *line, struct sio_diag *diag)
 {
-    struct option options[N_ELEMENTS(settings) + 5];
+    struct option options[HUB_SETTINGS_MAX + 5];
     int opt;
 
     list_options(options);
@@ -613,14 +426,18 @@ static int read_arguments(struct hub_config *c, int argc, char *const argv[],
 static int use_arguments(struct hub_config *c, const struct command_line *line,
                          struct sio_diag *diag)
 {
-    for (size_t i = 0; i < N_ELEMENTS(settings); i++) {
+    size_t n;
+    const struct hub_setting *settings = hub_settings(&n);
+
+    for (size_t i = 0; i < n; i++) {
         char where[64];
         int rv;
 
         if (!line->values[i])
             continue;
         snprintf(where, sizeof(where), "--%s", settings[i].flag);
-        rv = set(c, &settings[i], sio_str_from(line->values[i]), where, diag);
+        rv = hub_setting_set(c, &settings[i], sio_str_from(line->values[i]), where,
+                             diag);
         if (rv < 0)
             return rv;
     }
@@ -740,7 +557,10 @@ static void free_secret(char *s)
 
 void hub_config_fini(struct hub_config *c)
 {
-    for (size_t i = 0; i < N_ELEMENTS(settings); i++) {
+    size_t n;
+    const struct hub_setting *settings = hub_settings(&n);
+
+    for (size_t i = 0; i < n; i++) {
         char **text = (char **)(void *)((char *)c + settings[i].offset);
 
         if (settings[i].kind == KIND_TEXT || settings[i].kind == KIND_SECRET) {

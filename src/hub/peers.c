@@ -13,183 +13,18 @@
 #define TELL_AGAIN_MS  500 /* not more often, however many ask */
 #define ANSWER_MS      10
 #define RETURN_MS      2500 /* not to have heard oneself for so long is an absence */
-#define HEARD_MAX      ((size_t)64 * 1024)
-#define REJECTED_LINES 4 /* a minute */
+#define REJECTED_LINES 4    /* a minute */
+#define HUB_LINES      100  /* a minute */
 
 static uint64_t now_ms(const struct hub_peers *p)
 {
     return net_loop_now_ms(p->loop);
 }
 
-/*
- * Saying.
- */
-
-void hub_peers_begin(struct hub_peers *p, struct wbuf *w, enum hub_wire_type type)
-{
-    wbuf_init(w, HUB_WIRE_MAX);
-    hub_wire_begin(w, type, p->id);
-}
-
-int hub_peers_send(struct hub_peers *p, struct hub_peer *to, struct wbuf *w)
-{
-    char channel[HUB_PEERS_KEY_MAX + RANDOM_ID_LEN + 16];
-    struct sio_slice body;
-    struct sio_buf *b;
-    int rv = SIO_ERR_NOMEM;
-
-    hub_wire_end(w);
-    b = wbuf_take(w);
-    wbuf_fini(w);
-    if (to)
-        snprintf(channel, sizeof(channel), "%s:hub:%s", p->key, to->id);
-    else
-        snprintf(channel, sizeof(channel), "%s:hubs", p->key);
-    if (b && p->stopped) {
-        rv = SIO_ERR_CLOSED;
-    } else if (b) {
-        body = sio_slice_of(b);
-        rv = cluster_bus_publish(p->bus, CLUSTER_CHANNEL, sio_str_from(channel), &body,
-                                 1, NULL, NULL);
-    }
-    if (rv < 0)
-        p->stats.n_unsent++;
-    sio_buf_unref(b);
-    return rv;
-}
-
-/* What is not sent here shows in the next beat's version. */
-void hub_peers_tell(struct hub_peers *p, const struct hub_nuc *nuc)
-{
-    struct wbuf w;
-
-    hub_peers_begin(p, &w, HUB_WIRE_NUC);
-    hub_wire_number(&w, "version", ++p->version);
-    wbuf_add_cstr(&w, ",\"nucs\":[");
-    hub_wire_nuc(&w, nuc->id, &nuc->own);
-    wbuf_add_byte(&w, ']');
-    hub_peers_send(p, NULL, &w);
-}
-
-void hub_peers_tell_gone(struct hub_peers *p, const struct hub_nuc *nuc)
-{
-    struct wbuf w;
-
-    hub_peers_begin(p, &w, HUB_WIRE_GONE);
-    hub_wire_number(&w, "version", ++p->version);
-    hub_wire_text(&w, "nuc", nuc->id);
-    hub_peers_send(p, NULL, &w);
-}
-
-static struct hub_nuc *nuc_at(struct list *link)
-{
-    return container_of(link, struct hub_nuc, link);
-}
-
-static bool is_own(const struct hub_nuc *nuc)
-{
-    return list_linked(&nuc->own.link);
-}
-
-static void begin_beat(struct hub_peers *p, struct wbuf *w)
-{
-    hub_peers_begin(p, w, HUB_WIRE_BEAT);
-    hub_wire_text(w, "name", p->name);
-    hub_wire_number(w, "version", p->version);
-}
-
-/* The version, and what was heard of agents since the last one. */
-static void send_beat(struct hub_peers *p, bool hello)
-{
-    struct list *nucs = &p->registry->nucs;
-    int64_t since = p->beat_us;
-    struct list *l = nucs->next;
-
-    p->beat_us = clock_wall_us();
-    do {
-        const char *comma = "";
-        struct wbuf w;
-
-        begin_beat(p, &w);
-        if (hello)
-            hub_wire_true(&w, "hello");
-        wbuf_add_cstr(&w, ",\"heard\":[");
-        for (; l != nucs && w.len < HEARD_MAX; l = l->next) {
-            const struct hub_nuc *nuc = nuc_at(l);
-
-            if (!is_own(nuc) || nuc->own.heartbeat_us < since)
-                continue;
-            wbuf_add_cstr(&w, comma);
-            hub_wire_heard(&w, nuc->id, nuc->own.heartbeat_us);
-            comma = ",";
-        }
-        wbuf_add_byte(&w, ']');
-        hub_peers_send(p, NULL, &w);
-        hello = false;
-    } while (l != nucs);
-}
-
-static size_t n_parts(const struct hub_peers *p)
-{
-    size_t bytes = 0, n = 1;
-    struct hub_nuc *nuc;
-
-    list_for_each (nuc, struct hub_nuc, link, &p->registry->nucs) {
-        size_t len = nuc->own.camaras ? nuc->own.camaras->len + 1024 : 1024;
-
-        if (!is_own(nuc))
-            continue;
-        if (bytes > 0 && bytes + len > HUB_WIRE_PART) {
-            bytes = 0;
-            n++;
-        }
-        bytes += len;
-    }
-    return n;
-}
-
-/* All that this hub has.  In one go: Redis keeps the order. */
-static void tell_state(struct hub_peers *p)
-{
-    struct list *nucs = &p->registry->nucs;
-    struct list *l = nucs->next;
-    size_t parts = n_parts(p);
-
-    p->told_ms = now_ms(p);
-    p->stats.n_states++;
-    for (size_t part = 0; part < parts; part++) {
-        const char *comma = "";
-        size_t bytes = 0;
-        struct wbuf w;
-
-        hub_peers_begin(p, &w, HUB_WIRE_STATE);
-        hub_wire_number(&w, "version", p->version);
-        hub_wire_number(&w, "part", part);
-        hub_wire_number(&w, "parts", parts);
-        wbuf_add_cstr(&w, ",\"nucs\":[");
-        for (; l != nucs; l = l->next) {
-            const struct hub_nuc *nuc = nuc_at(l);
-            size_t len = nuc->own.camaras ? nuc->own.camaras->len + 1024 : 1024;
-
-            if (!is_own(nuc))
-                continue;
-            if (bytes > 0 && bytes + len > HUB_WIRE_PART)
-                break;
-            bytes += len;
-            wbuf_add_cstr(&w, comma);
-            hub_wire_nuc(&w, nuc->id, &nuc->own);
-            comma = ",";
-        }
-        wbuf_add_byte(&w, ']');
-        if (hub_peers_send(p, NULL, &w) < 0)
-            return; /* who waits for it asks again */
-    }
-}
-
 static void on_tell(struct net_timer *timer, void *user)
 {
     (void)timer;
-    tell_state(user);
+    hub_peers_tell_state(user);
 }
 
 static void on_asked(struct hub_peers *p)
@@ -268,8 +103,9 @@ static void forget_silent(struct hub_peers *p)
     list_for_each (peer, struct hub_peer, link, &p->all) {
         if (p->self_heard_ms < peer->heard_ms + HUB_PEERS_SILENT_MS)
             continue;
-        log_warn(p->log, "hub name=%s id=%s died: silent for %llu ms", peer->name,
-                 peer->id, (unsigned long long)(p->self_heard_ms - peer->heard_ms));
+        if (log_limit(&p->limit_hubs, now_ms(p), HUB_LINES))
+            log_warn(p->log, "hub name=%s id=%s died: silent for %llu ms", peer->name,
+                     peer->id, (unsigned long long)(p->self_heard_ms - peer->heard_ms));
         forget(p, peer);
     }
 }
@@ -301,7 +137,7 @@ static void on_beat(struct net_timer *timer, void *user)
     struct hub_peers *p = user;
 
     p->answering = false;
-    send_beat(p, false);
+    hub_peers_beat(p, false);
     if (p->self_heard_ms != 0 && now_ms(p) - p->self_heard_ms > HUB_PEERS_AWAY_MS)
         forget_all(p, "Redis is away");
     net_timer_start(timer, HUB_PEERS_BEAT_MS); /* it has its place: cannot fail */
@@ -436,14 +272,32 @@ static void take_heard(struct hub_peers *p, struct hub_peer *peer, struct sio_st
     }
 }
 
+/* Once for each: what its operator should know. */
+static void greet(struct hub_peers *p, struct hub_peer *peer,
+                  const struct hub_wire_msg *m)
+{
+    memcpy(peer->name, m->name, sizeof(peer->name));
+    if (!log_limit(&p->limit_hubs, now_ms(p), HUB_LINES))
+        return;
+    log_info(p->log, "hub name=%s id=%s is there hubs=%zu", peer->name, peer->id,
+             hub_peers_n(p));
+    if (strcmp(peer->name, p->name) == 0)
+        log_warn(p->log,
+                 "hub id=%s has this hub's cluster_name, %s: a balancer cannot "
+                 "tell them apart",
+                 peer->id, p->name);
+    if (m->config != p->config)
+        log_warn(p->log,
+                 "hub name=%s id=%s has other cameras in its configuration: their "
+                 "ids and names differ",
+                 peer->name, peer->id);
+}
+
 static void take_beat(struct hub_peers *p, struct hub_peer *peer,
                       const struct hub_wire_msg *m)
 {
-    if (peer->name[0] == '\0' && m->name[0] != '\0') {
-        memcpy(peer->name, m->name, sizeof(peer->name));
-        log_info(p->log, "hub name=%s id=%s is there hubs=%zu", peer->name, peer->id,
-                 hub_peers_n(p));
-    }
+    if (peer->name[0] == '\0' && m->name[0] != '\0')
+        greet(p, peer, m);
     if (m->hello)
         answer_hello(p);
     if (!peer->known)
@@ -531,7 +385,7 @@ static void on_up(struct cluster_bus *bus, void *user)
     struct hub_peers *p = user;
 
     (void)bus;
-    send_beat(p, true);
+    hub_peers_beat(p, true);
     p->ops->on_up(p->user);
 }
 
@@ -557,6 +411,7 @@ int hub_peers_init(struct hub_peers *p, struct net_loop *loop,
         .user = opts->user,
         .id = opts->id,
         .name = opts->name,
+        .config = opts->config,
         .watcher = {.ops = &ops, .user = p},
     };
     snprintf(p->key, sizeof(p->key), "%s", opts->key);

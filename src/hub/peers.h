@@ -66,6 +66,7 @@ struct hub_peers {
     void *user;
     const char *id;
     const char *name;
+    uint64_t config;
     char key[HUB_PEERS_KEY_MAX + 1];
     struct cluster_topic everybody;
     struct cluster_topic myself;
@@ -81,6 +82,7 @@ struct hub_peers {
     bool answering;         /* the next beat is for a hub that said hello */
     bool stopped;
     struct log_limit limit_rejected;
+    struct log_limit limit_hubs;
     struct hub_peers_stats stats;
 };
 
@@ -92,6 +94,7 @@ struct hub_peers_options {
     const char *key;  /* of the channels */
     const char *id;   /* RANDOM_ID_LEN characters, borrowed */
     const char *name; /* for people, borrowed */
+    uint64_t config;  /* a fingerprint of what should be the same on all hubs */
 };
 
 /* Says hello as soon as there is a Redis.  SIO_OK, or SIO_ERR_NOMEM (fini is due). */
@@ -112,6 +115,10 @@ void hub_peers_tell_gone(struct hub_peers *p, const struct hub_nuc *nuc);
  */
 void hub_peers_begin(struct hub_peers *p, struct wbuf *w, enum hub_wire_type type);
 int hub_peers_send(struct hub_peers *p, struct hub_peer *to, struct wbuf *w);
+
+/* For peers.c: the beat, and all that this hub has (peers_say.c). */
+void hub_peers_beat(struct hub_peers *p, bool hello);
+void hub_peers_tell_state(struct hub_peers *p);
 
 /* Redis is there, and passes on what this hub says. */
 bool hub_peers_up(const struct hub_peers *p);

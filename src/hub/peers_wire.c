@@ -134,6 +134,7 @@ static int read_checked(struct sio_str text, struct hub_wire_msg *out)
         MEMBER(KIND_TEXT, name, HUB_WIRE_NAME_MAX),
         MEMBER(KIND_TEXT, nuc, HUB_ID_MAX),
         MEMBER(KIND_TEXT, ip, HUB_ID_MAX),
+        MEMBER(KIND_NUMBER, config, HUB_WIRE_MAX_INT),
         MEMBER(KIND_NUMBER, version, HUB_WIRE_MAX_INT),
         MEMBER(KIND_NUMBER, part, HUB_WIRE_MAX_INT),
         MEMBER(KIND_NUMBER, parts, HUB_WIRE_MAX_INT),

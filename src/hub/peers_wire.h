@@ -4,7 +4,8 @@
  * Each message is one JSON object.  On the channel <key>:hubs all hubs hear it, on
  * <key>:hub:<id> one:
  *
- *     {"type":"beat","hub":ID,"name":TEXT,"version":N,"hello":BOOL,"heard":[[NUC_ID,US]...]}
+ *     {"type":"beat","hub":ID,"name":TEXT,"config":N,"version":N,"hello":BOOL,
+ *      "heard":[[NUC_ID,US]...]}
  *     {"type":"nuc","hub":ID,"version":N,"nucs":[NUC]}         it came, or changed
  *     {"type":"gone","hub":ID,"version":N,"nuc":NUC_ID}        no socket of it is left
  *     {"type":"state","hub":ID,"version":N,"part":I,"parts":N,"nucs":[NUC...]}
@@ -67,6 +68,7 @@ struct hub_wire_msg {
     char name[HUB_WIRE_NAME_MAX + 1];
     char nuc[HUB_ID_MAX + 1];
     char ip[HUB_ID_MAX + 1];
+    uint64_t config; /* a fingerprint of the cameras that are configured there */
     uint64_t version;
     uint64_t part;
     uint64_t parts;

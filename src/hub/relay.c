@@ -338,6 +338,21 @@ static void choose_name(struct hub *hub)
             *p = '-';
 }
 
+/* Of the cameras, in their order: the ids are made of it. */
+static uint64_t fingerprint(const struct hub_config *config)
+{
+    uint64_t h = 1;
+
+    for (size_t i = 0; i < config->n_cameras; i++) {
+        const struct hub_camera_config *c = &config->cameras[i];
+        const char *const texts[] = {c->ip, c->nombre, c->nuc};
+
+        for (size_t t = 0; t < N_ELEMENTS(texts); t++)
+            h = hash(texts[t] ? texts[t] : "", texts[t] ? strlen(texts[t]) + 1 : 1, h);
+    }
+    return small(h);
+}
+
 int hub_relay_connect(struct hub *hub, struct sio_diag *diag)
 {
     const struct hub_config *config = hub->config;
@@ -372,6 +387,7 @@ int hub_relay_begin(struct hub *hub, struct sio_diag *diag)
         .key = key,
         .id = hub->boot,
         .name = hub->cluster_name,
+        .config = fingerprint(hub->config),
     };
 
     if (!hub->cluster)

@@ -632,6 +632,18 @@ def _():
             wait_for(lambda: nucs(b.port) == ["nuc_a"], "the agent on the other hub")
 
 
+@case("hubs that are configured differently, or have one name, are told apart in the log")
+def _():
+    with Redis() as r, cluster_hub(r.url(), "same") as a, \
+            hub("--cluster", "pubsub", "--cluster-name", "same",
+                env={"REDIS_URL": r.url(), "CAMARAS_IPS": "otra"}) as b:
+        for h in (a, b):
+            h.wait_log("has this hub's cluster_name, same: a balancer cannot tell them apart")
+            h.wait_log("name=same .* has other cameras in its configuration")
+    with Hubs(2, settings=f"[camara {CAM}]\n") as hubs:
+        check("warn: hub" not in hubs[0].log() + hubs[1].log(), "a warning without a reason")
+
+
 # ---- hostile ----
 
 @case("rubbish on the channels between hubs is ignored, counted and survived")

@@ -14,6 +14,7 @@
 
 #include "alloc_fail.h"
 #include "hub/hub.h"
+#include "store/store.h"
 
 #define TURNS 60
 #define IMAGE \
@@ -72,8 +73,9 @@ static void be_a_client(struct talk *t, const char *connect)
     sid = strstr(t->reply, field);
     if (!sid)
         return;
-    snprintf(path, sizeof(path), "/socket.io/?EIO=4&transport=polling&sid=%.20s",
-             sid + strlen(field));
+    sid += strlen(field);
+    snprintf(path, sizeof(path), "/socket.io/?EIO=4&transport=polling&sid=%.*s",
+             (int)strcspn(sid, "\""), sid);
     ask(t, "POST", path, connect);
     ask(t, "POST", path, EVENTS);
     ask(t, "GET", path, "");
@@ -179,11 +181,49 @@ static void screens_live_on_too(void **state)
     }
 }
 
+/* One of many, whose Redis is away. */
+static void so_does_a_hub_of_a_cluster(void **state)
+{
+    static char url[] = "redis://127.0.0.1:1", name[] = "h";
+    static const char *const paths[] = {
+        "/api/status", "/api/nucs", "/api/camaras/a/snapshot", "/api/camaras/a/stream"};
+    struct hub_config config;
+    static struct talk t;
+
+    (void)state;
+    if (store_redis_check(sio_str_from(url), NULL) < 0)
+        skip();
+    t.turns = 12;
+    hub_config_defaults(&config);
+    config.port = 0;
+    config.redis_url = url;
+    config.cluster = HUB_CLUSTER_PUBSUB;
+    config.cluster_name = name;
+    alloc_fail_each(n)
+    {
+        struct hub *hub;
+
+        t.loop = net_loop_new(NULL, NULL);
+        if (!t.loop)
+            continue;
+        t.hub = hub = hub_new(t.loop, &config, NULL);
+        if (hub) {
+            be_a_client(&t, "40{\"nuc_id\":\"sede\"}");
+            be_a_client(&t, "40");
+            for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+                ask(&t, "GET", paths[i], "");
+        }
+        hub_free(hub);
+        net_loop_free(t.loop);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lives_on_when_memory_ends_for_a_moment),
         cmocka_unit_test(screens_live_on_too),
+        cmocka_unit_test(so_does_a_hub_of_a_cluster),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

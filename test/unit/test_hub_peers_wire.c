@@ -29,6 +29,7 @@ static void reads_what_it_writes(void **state)
     wbuf_init(&w, HUB_WIRE_MAX);
     hub_wire_begin(&w, HUB_WIRE_BEAT, ID);
     hub_wire_text(&w, "name", "norte");
+    hub_wire_number(&w, "config", 5);
     hub_wire_number(&w, "version", HUB_WIRE_MAX_INT);
     hub_wire_true(&w, "hello");
     wbuf_add_cstr(&w, ",\"heard\":[");
@@ -40,6 +41,7 @@ static void reads_what_it_writes(void **state)
     assert_string_equal(m.hub, ID);
     assert_string_equal(m.name, "norte");
     assert_int_equal(m.version, HUB_WIRE_MAX_INT);
+    assert_int_equal(m.config, 5);
     assert_true(m.hello);
     assert_null(m.nucs.ptr);
     {
