@@ -9,7 +9,7 @@
 #include "cluster/sharded.h"
 
 /* An answer to a question of ours may be a list of many sockets. */
-#define MAX_ANSWER ((size_t)64 * 1024 * 1024)
+#define MAX_ANSWER ((size_t)32 * 1024 * 1024)
 
 struct received {
     struct sharded *s;
