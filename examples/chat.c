@@ -3,6 +3,7 @@
  *
  *     cc -o chat chat.c $(pkg-config --cflags --libs libsioc)
  *     ./chat 3000 chat.html
+ *     ./chat 3001 chat.html redis://localhost       (many of these are one chat)
  *
  * A client says "enter" with its nick and a room, and is answered with who is there; what
  * it then says with "say" goes to everybody in the room as "said".
@@ -37,19 +38,46 @@ static void tell_room(struct sio_socket *s, const char *event, const char *text)
                         text);
 }
 
-static bool add_nick(struct sio_socket *s, void *list)
+/* Answers with the nicks of those who are in the room. */
+static void on_who(int status, const struct sio_fetched *list, size_t n, void *user)
 {
-    const struct person *p = sio_socket_data(s);
+    struct sio_message *m = sio_message_new("");
+    struct sio_str comma = sio_str_from("");
 
-    return cJSON_AddItemToArray(list, cJSON_CreateString(p->nick));
+    (void)status; /* of other servers: with SIO_OK or not, list has who is known */
+    if (m) {
+        sio_message_begin(m);
+        sio_message_text(m, sio_str_from("["));
+        for (size_t i = 0; i < n; i++) {
+            sio_message_text(m, comma);
+            sio_message_text(m, list[i].attributes);
+            comma = sio_str_from(",");
+        }
+        sio_message_text(m, sio_str_from("]"));
+        sio_message_end(m);
+    }
+    sio_ack_send(user, m);
+    sio_message_free(m);
+}
+
+/* Shows the nick, as JSON, to whoever lists the room. */
+static void show_nick(struct sio_socket *s, const struct person *p)
+{
+    cJSON *nick = cJSON_CreateString(p->nick);
+    char *json = nick ? cJSON_PrintUnformatted(nick) : NULL;
+
+    if (json)
+        sio_socket_set_attributes(s, sio_str_from(json));
+    cJSON_free(json);
+    cJSON_Delete(nick);
 }
 
 static void on_enter(struct sio_socket *s, struct sio_event *e, void *user)
 {
     struct person *p = sio_socket_data(s), next = {"", ""};
-    struct sio_str room = sio_str_from(next.room);
+    struct sio_str room;
     struct sio_target everybody = {.rooms = &room, .n_rooms = 1};
-    cJSON *nicks;
+    struct sio_ack *ack;
 
     (void)user;
     if (!copy_text(e, 0, next.nick) || !copy_text(e, 1, next.room)) {
@@ -58,15 +86,16 @@ static void on_enter(struct sio_socket *s, struct sio_event *e, void *user)
     }
     tell_room(s, "left", p->room);
     sio_socket_leave(s, sio_str_from(p->room));
-    room = sio_str_from(next.room);
-    sio_socket_join(s, room);
     *p = next;
+    room = sio_str_from(p->room);
+    show_nick(s, p);
+    sio_socket_join(s, room);
     tell_room(s, "entered", p->room);
 
-    nicks = cJSON_CreateArray();
-    sio_namespace_each_of(sio_socket_namespace(s), &everybody, add_nick, nicks);
-    sio_event_ackf(e, "j", nicks);
-    cJSON_Delete(nicks);
+    ack = sio_event_take_ack(e);
+    if (ack &&
+        sio_namespace_fetch(sio_socket_namespace(s), &everybody, on_who, ack) < 0)
+        sio_ack_free(ack);
 }
 
 static void on_say(struct sio_socket *s, struct sio_event *e, void *user)
@@ -122,15 +151,36 @@ static int start(struct sio_server *server, const char *port, const char *page,
     return rv < 0 ? rv : sio_server_listen(server, &where, diag);
 }
 
+/* One of many servers, where the URL of a Redis is given.  False: diag says why not. */
+static bool join_others(struct net_loop *loop, const char *redis_url,
+                        struct sio_cluster **cluster, struct sio_server_options *opts,
+                        struct sio_diag *diag)
+{
+    struct sio_cluster_options options = {.redis_url = redis_url};
+
+    if (!redis_url)
+        return true;
+    *cluster = sio_cluster_new(loop, &options, diag);
+    opts->adapter = sio_cluster_adapter;
+    opts->adapter_user = *cluster;
+    return *cluster != NULL;
+}
+
 int main(int argc, char **argv)
 {
     static const int signals[] = {SIGINT, SIGTERM};
     struct sio_server_options opts = {0};
-    struct sio_diag diag = {"usage: chat PORT PAGE"};
+    struct sio_diag diag = {"usage: chat PORT PAGE [REDIS-URL]"};
     struct net_loop *loop = net_loop_new(NULL, &diag);
-    struct sio_server *server = loop ? sio_server_new(loop, &opts, &diag) : NULL;
-    int port = server && argc == 3 ? start(server, argv[1], argv[2], &diag) : -1;
+    struct sio_cluster *cluster = NULL;
+    struct sio_server *server = NULL;
+    int port = -1;
 
+    if (loop && (argc == 3 || argc == 4) &&
+        join_others(loop, argv[3], &cluster, &opts, &diag))
+        server = sio_server_new(loop, &opts, &diag);
+    if (server)
+        port = start(server, argv[1], argv[2], &diag);
     if (port > 0) {
         printf("listening on http://127.0.0.1:%d/\n", port);
         fflush(stdout);
@@ -140,6 +190,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "chat: %s\n", diag.text);
     }
     sio_server_free(server);
+    sio_cluster_free(cluster);
     net_loop_free(loop);
     return port <= 0;
 }

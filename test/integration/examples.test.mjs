@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // The examples of the library, each with real clients: chat and its page, echo, the
 // command line client, and the servers inside GLib's and libuv's loops.
-import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Server as SocketServer } from "socket.io";
 import { io } from "socket.io-client";
@@ -72,6 +73,35 @@ for (const transports of [["websocket"], ["polling"], ["polling", "websocket"]])
     equal(server.child.exitCode, 0);
   });
 }
+
+const noRedis = spawnSync("redis-server", ["--version"]).error ||
+  /without Redis/.test(spawnSync(join(EXAMPLES, "chat"), ["0", "x", "redis://["]).stderr);
+
+if (!noRedis) test("chat: two servers are one", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "chat-"));
+  const port = await freePort();
+  const redis = await new Server(["redis-server", "--port", port, "--bind", "127.0.0.1",
+                                  "--save", "", "--dir", folder], port).start();
+  const page = join(TOP, "examples/chat.html");
+  const servers = await Promise.all([1, 2].map(() =>
+    start("chat", page, `redis://127.0.0.1:${port}`)));
+  const [ann, bob] = await Promise.all(servers.map((s) => connect(s)));
+  await ann.timeout(20000).emitWithAck("enter", "Ann", "tea");
+  let who;
+  for (let i = 0; i < 100 && who?.length !== 2; i++) // until they hear each other
+    who = await bob.timeout(20000).emitWithAck("enter", "\"Bob\"", "tea");
+  equal(who.sort(), ['"Bob"', "Ann"]);
+  const said = next(ann, "said");
+  bob.emit("say", "hello");
+  equal(await said, ['"Bob"', "hello"]);
+  closeAll();
+  for (const s of servers) {
+    await s.stop();
+    equal(s.child.exitCode, 0);
+  }
+  await redis.stop();
+  rmSync(folder, { recursive: true });
+});
 
 test("chat: the page, and the client that is in it", async () => {
   const server = await start("chat", join(TOP, "examples/chat.html"));
