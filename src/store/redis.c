@@ -301,6 +301,13 @@ static void redis_del(struct store *s, struct sio_str name)
 
 static void pump_checks(struct redis_store *rs);
 
+/* Redis lacks what memory has, or has an older one, which lives no more than theirs ms. */
+static bool is_owed(const struct redis_key *key, int64_t ours, int64_t theirs)
+{
+    return key->missed && theirs <= ours + SAME_MS &&
+           (key->unwritten || theirs == NO_KEY || theirs + SAME_MS < ours);
+}
+
 static void compare(struct redis_key *key, int64_t theirs)
 {
     struct store_entry entry;
@@ -310,8 +317,7 @@ static void compare(struct redis_key *key, int64_t theirs)
         return;
     if (theirs > ours + SAME_MS)
         key->outdated = true;
-    else if (key->missed &&
-             (key->unwritten || theirs == NO_KEY || theirs + SAME_MS < ours))
+    else if (is_owed(key, ours, theirs))
         queue_write(key);
     key->missed = false;
 }
@@ -321,7 +327,7 @@ bool redis_key_keep(struct redis_key *key, int64_t theirs)
     struct store_entry entry;
     int64_t ours = lives_ms(key, &entry);
 
-    if (!key->missed || ours == 0 || (theirs != NO_KEY && theirs + SAME_MS >= ours))
+    if (ours == 0 || !is_owed(key, ours, theirs))
         return false;
     key->missed = false;
     queue_write(key);
