@@ -2,7 +2,6 @@
 
 #include "hub/fences.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #include "base/camera_list.h"
@@ -95,7 +94,8 @@ static int write_line(struct sio_str line, size_t number, struct wbuf *w,
     write_raw_string(w, value);
     d = 0;
     if (json_get(line, "color_index", &value) &&
-        (!json_number(value, &d) || d != trunc(d) || fabs(d) > 1e9))
+        (!json_number(value, &d) || !(d >= -1e9 && d <= 1e9) ||
+         d != (double)(long long)d))
         return sio_diag_set(diag, SIO_ERR_PARSE,
                             "Línea %zu: color_index debe ser un número entero", number);
     wbuf_addf(w, ",\n      %lld\n    ]", (long long)d);
@@ -152,7 +152,7 @@ static bool read_line(struct sio_str line, struct hub_fence *f)
         f->at[i] = items[i];
     }
     f->nombre = items[4];
-    if (n > 5 && (!json_number(items[5], &color) || !(fabs(color) < 1e15)))
+    if (n > 5 && (!json_number(items[5], &color) || !(color > -1e15 && color < 1e15)))
         return false;
     f->color_index = (int64_t)color;
     f->color = (unsigned)(((f->color_index % 7) + 7) % 7);
