@@ -22,7 +22,7 @@ static struct waiting {
     char *body;
     size_t len;
 } waiting[MAX_WAITING];
-static size_t n_waiting;
+static size_t first_waiting, n_waiting;
 
 void fake_bus_add(struct fake_bus *f)
 {
@@ -80,10 +80,11 @@ static void hand_over(struct fake_bus *f, const struct waiting *w)
 
 void fake_bus_deliver(void)
 {
-    while (n_waiting > 0) {
-        struct waiting first = waiting[0];
+    while (first_waiting < n_waiting) {
+        struct waiting first = waiting[first_waiting++];
 
-        memmove(waiting, waiting + 1, --n_waiting * sizeof(first));
+        if (first_waiting == n_waiting)
+            first_waiting = n_waiting = 0;
         for (size_t i = 0; i < MAX_BUSES; i++)
             if (buses[i] && buses[i]->up && !buses[i]->deaf)
                 hand_over(buses[i], &first);
@@ -93,10 +94,11 @@ void fake_bus_deliver(void)
 
 unsigned fake_bus_lose(void)
 {
-    unsigned n = (unsigned)n_waiting;
+    unsigned n = (unsigned)(n_waiting - first_waiting);
 
-    while (n_waiting > 0)
+    while (n_waiting > first_waiting)
         free(waiting[--n_waiting].body);
+    first_waiting = n_waiting = 0;
     return n;
 }
 
