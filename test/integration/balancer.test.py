@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""nginx and HAProxy in front of three servers, with the files of doc/balancer: each client
+"""nginx and HAProxy in front of three servers, with the files of doc/cluster: each client
 stays with its server, and finds another one when that dies."""
 # TEST_TIMEOUT: 300
 

@@ -1,4 +1,4 @@
-"""The balancers of doc/balancer, run as they are there but for addresses and ports."""
+"""The balancers of doc/cluster, run as they are there but for addresses and ports."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import sys
 
 from nuchub import TOP, Server, check, free_port, temp_dir
 
-FOLDER = os.path.join(TOP, "doc", "balancer")
+FOLDER = os.path.join(TOP, "doc", "cluster")
 VARIANTS = ("sid", "cookie", "address")
 
 

@@ -29,13 +29,13 @@ TRANSPORTS = {"polling": ["polling"], "websocket": ["websocket"],
 class Pipe:
     """A process that is told lines, with a thread that reads its own; ended by its id."""
 
-    def __init__(self, argv, on_line):
+    def __init__(self, argv, on_line, env=None):
         self.log_path = os.path.join(temp_dir(), "log")
         self.on_line = on_line
         self.lock = threading.Lock()
         with open(self.log_path, "w") as log:
             self.p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      stderr=log, text=True)
+                                      stderr=log, text=True, env=env)
         atexit.register(self.stop)
         threading.Thread(target=self.read, daemon=True).start()
 
@@ -91,6 +91,7 @@ class Client:
         self.events = []  # (name, [args])
         self.acks = {}
         self.n_asked = 0
+        self.hello = None  # [name, args...] to be sent at each connection
         self.numbers = itertools.count()
 
     def __repr__(self):
@@ -108,6 +109,8 @@ class Client:
             self.sid, self.socket, self.now = said["sid"], said["socket"], said["transport"]
             self.sids.append(self.sid)
             self.connected = True
+            if self.hello:
+                self.emit(*self.hello)
         elif what == "upgrade":
             self.now = said["transport"]
         elif what == "disconnect":
@@ -147,8 +150,9 @@ class Client:
 class OurClient(Client):
     """client_script; it tells no sid and no upgrade, and answers with the arguments."""
 
-    def __init__(self, fleet, client_id, url, transport, auth=None, nsp="/"):
+    def __init__(self, fleet, client_id, url, transport, hello, auth=None, nsp="/"):
         super().__init__(fleet, None, client_id, "c", transport)
+        self.hello = hello
         self.nsp = nsp
         self.order = []  # acks that are awaited; None: one of ask()
         argv = [program("CLIENT_SCRIPT"), url, "--transport", transport, "--delay", "50",
@@ -206,15 +210,16 @@ class Fleet:
             self.processes[name] = Process([program, os.path.join(FIXTURES, name)])
         return self.processes[name]
 
-    def open(self, kind, url, transport="upgrade", **more):
+    def open(self, kind, url, transport="upgrade", hello=None, **more):
         """Begins to connect; see wait()."""
         if kind == "c":
             more = {k: more[k] for k in more if k in ("auth", "nsp")}
-            c = OurClient(self, f"c-{next(self.numbers)}", url, transport, **more)
+            c = OurClient(self, f"c-{next(self.numbers)}", url, transport, hello, **more)
             self.clients.append(c)
             return c
         process = self.process(kind)
         c = Client(self, process, f"{kind}-{next(self.numbers)}", kind, transport)
+        c.hello = hello
         process.clients[c.id] = c
         self.clients.append(c)
         process.tell(do="open", id=c.id, kind=kind, url=url, transports=TRANSPORTS[transport],

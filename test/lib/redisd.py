@@ -20,10 +20,10 @@ class Redis(Server):
         super().__init__(["redis-server", "--port", port, "--bind", "127.0.0.1", "--dir",
                           self.folder, "--save", "", "--unixsocket", self.socket, *options],
                          port)
-        self.password = None
+        self.user = self.password = None
 
     def client(self, db=0):
-        return redis.Redis(port=self.port, db=db, password=self.password)
+        return redis.Redis(port=self.port, db=db, username=self.user, password=self.password)
 
     def url(self, db=""):
         return f"redis://127.0.0.1:{self.port}{db}"
