@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: bench COMMAND --port PORT --pid PID[,PID...] [options]\n"
+    "usage: bench COMMAND --port PORT[,PORT...] --pid PID[,PID...] [options]\n"
     "  broadcast  a publisher emits pictures, viewers receive snapshot_update\n"
     "             --conns VIEWERS --size CHARACTERS --count PICTURES [--event NAME]\n"
     "             [--rate PER-SECOND] [--slow VIEWERS-THAT-NEVER-READ]\n"
@@ -18,7 +18,8 @@ static const char usage[] =
     "  connect    --count N connections, --conns at a time\n"
     "  get        --count N requests over --conns connections, --path TARGET\n"
     "  start      --port PORT -- PROGRAM [ARGUMENT...]; time until it accepts\n"
-    "CPU is the server's own, of the processes named with --pid.\n";
+    "CPU is the server's own, of the processes named with --pid.  Of several ports, those\n"
+    "of servers that act as one, the publisher is at the first, viewers take turns.\n";
 
 static const struct command {
     const char *name;
@@ -66,6 +67,20 @@ static int number(const char *text, int *out)
     return 0;
 }
 
+/* The first is for what has one connection, or one server. */
+static int set_ports(struct bench_options *o, char *list)
+{
+    char *text;
+
+    o->n_ports = 0;
+    while ((text = strsep(&list, ",")) != NULL) {
+        if (o->n_ports == PROC_MAX || number(text, &o->ports[o->n_ports++]) < 0)
+            return -1;
+    }
+    o->port = o->ports[0];
+    return 0;
+}
+
 static int set_option(struct bench_options *o, int opt)
 {
     switch (opt) {
@@ -73,7 +88,7 @@ static int set_option(struct bench_options *o, int opt)
     case OPT_PATH: o->path = optarg; return 0;
     case OPT_EVENT: o->event = optarg; return 0;
     case OPT_PID: return proc_set_parse(&o->server, optarg);
-    case OPT_PORT: return number(optarg, &o->port);
+    case OPT_PORT: return set_ports(o, optarg);
     case OPT_CONNS: return number(optarg, &o->conns);
     case OPT_SLOW: return number(optarg, &o->slow);
     case OPT_COUNT: return number(optarg, &o->count);

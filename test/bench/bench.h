@@ -9,6 +9,8 @@
 struct bench_options {
     const char *host;
     int port;
+    int ports[PROC_MAX]; /* of servers that act as one: viewers take turns */
+    int n_ports;
     const char *path;  /* request target of GETs */
     const char *event; /* that the publisher or the echo client emits */
     struct proc_set server;

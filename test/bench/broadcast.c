@@ -99,6 +99,10 @@ static int start_peers(struct broadcast *b)
 
     for (int i = 0; i < b->n_peers; i++) {
         b->peers[i].deaf = i >= b->n_viewers && i < b->n_peers - 1;
+        if (i < b->n_peers - 1)
+            peer_pool_port(&b->pool, b->o->ports[i % b->o->n_ports]);
+        else
+            peer_pool_port(&b->pool, b->o->port);
         if (peer_dial(&b->peers[i], &b->pool) < 0)
             return -1;
         while (b->n_ready <= i && b->pool.n_failed == 0 && now_ns() < deadline)
@@ -184,7 +188,7 @@ int bench_broadcast(const struct bench_options *o)
     b.pool.on_ready = on_ready;
     b.pool.on_message = on_message;
     b.pool.user = &b;
-    if (peer_pool_init(&b.pool, o->host, o->port) < 0 || start_peers(&b) < 0) {
+    if (o->n_ports == 0 || peer_pool_init(&b.pool, o->host, o->port) < 0 || start_peers(&b) < 0) {
         fprintf(stderr, "bench: only %d of %d connected\n", b.n_ready, b.n_peers);
         goto out;
     }

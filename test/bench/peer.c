@@ -33,6 +33,11 @@ void peer_pool_fini(struct peer_pool *pool)
     close(pool->epoll_fd);
 }
 
+void peer_pool_port(struct peer_pool *pool, int port)
+{
+    pool->addr.sin_port = htons((uint16_t)port);
+}
+
 static void watch(struct peer *p, int op)
 {
     struct epoll_event ev = {.events =

@@ -56,6 +56,8 @@ struct peer_pool {
 
 int peer_pool_init(struct peer_pool *pool, const char *host, int port);
 void peer_pool_fini(struct peer_pool *pool);
+/* Of those that are dialled from now on. */
+void peer_pool_port(struct peer_pool *pool, int port);
 
 /* Dials; the rest happens in peer_pool_poll.  0, or -1 with errno. */
 int peer_dial(struct peer *p, struct peer_pool *pool);

@@ -119,10 +119,12 @@ class OurEmitter:
 
 
 class Cluster:
-    def __init__(self, mode, n_hubs=3, settings="", others=True):
+    def __init__(self, mode, n_hubs=3, settings="", others=True, link=None):
+        """link: a function that puts something between the hubs and this port."""
         self.mode = mode
         self.redis = redis_with_users()
-        self.url = url_of(self.redis, "nuchub", "PASSWORD-OF-HUBS")
+        self.link = link(self.redis.port) if link else self.redis
+        self.url = url_of(self.link, "nuchub", "PASSWORD-OF-HUBS")
         self.hubs = {f"hub{i}": self.hub(f"hub{i}", settings) for i in range(1, n_hubs + 1)}
         emitters = url_of(self.redis, "emitter", "PASSWORD-OF-EMITTERS")
         workers = url_of(self.redis, "worker", "PASSWORD-OF-WORKERS")
