@@ -144,7 +144,8 @@ static void on_fetched(int status, const struct store_entry *entry, void *user)
         notice = next;
         next.tag = 0;
     }
-    if (tag != 0) {
+    /* One that is shown already came again in place of the notice's. */
+    if (tag != 0 && (tag == notice.tag || tag != c->shown.tag)) {
         c->shown = tag == notice.tag ? notice : (struct hub_notice){tag, 0};
         hub_arrivals_show(hub, c, entry->value);
     }

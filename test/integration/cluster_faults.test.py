@@ -13,7 +13,7 @@ from nuchub import case, check, equal, run_cases, wait_for  # noqa: E402
 from redis_faults import CAMERAS, Faults, Load, SlowLink, state  # noqa: E402
 
 READ_S = 2.0  # the deadline of a read
-SLOW_S = 2.0  # what a busy machine may add to it
+SLOW_S = 1.0  # what a busy machine may add to it
 
 cluster = Cluster("pubsub", n_hubs=2, others=False, link=SlowLink)
 faults = Faults(cluster.redis, cluster.link)
@@ -51,10 +51,13 @@ def run(name, begin, end, says):
     load.end()
     load.is_stored(cluster.redis)
     in_order(load)
-    slowest = max(d for asked in (load.asked_here, load.asked_there) for _, d, *_ in asked)
-    print(f"  slowest request {slowest * 1000:.0f} ms; {len(load.here)} pictures here, "
-          f"{len(load.there)} there")
-    check(slowest < READ_S + SLOW_S, f"a request took {slowest:.1f} s")
+    slowest, target, at = max((d, t, at) for at, asked in (("here", load.asked_here),
+                                                           ("there", load.asked_there))
+                              for _, d, t in asked)
+    print(f"  slowest request {slowest * 1000:.0f} ms ({target} {at}); {len(load.here)} pictures "
+          f"here, {len(load.there)} there")
+    # A list is two reads: of the names, and of those that memory lacks.
+    check(slowest < READ_S * 2 + SLOW_S, f"{target} {at} took {slowest:.1f} s")
 
 
 for fault in faults.all:
