@@ -281,7 +281,7 @@ int sio_emitter_emit(struct sio_emitter *e, struct sio_str nsp,
     begin(e, &o, "", nsp);
     add_room(e, &o.channel, &t);
     if (e->mode == SIO_CLUSTER_SHARDED)
-        rv = sio_sharded_write_broadcast(&o.body, &from, no_id, &t, m, 0);
+        rv = sio_sharded_write_broadcast(&o.body, NULL, &from, no_id, &t, m, 0);
     else
         rv = sio_cluster_write_broadcast(&o.body, NULL, uid, nsp, &t, m);
     return send_out(e, &o, rv);

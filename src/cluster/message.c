@@ -293,45 +293,64 @@ static int end_msgpack(struct wbuf *w, const struct sio_sharded_sender *from)
     return w->error;
 }
 
-/* A parser that writes an event's array as MessagePack and nothing else. */
-static int array_encode(const struct sio_outgoing *o, struct eio_msg **msg)
+static int write_array(struct sio_msgpack_writer *mw, const struct sio_outgoing *o)
 {
-    struct sio_msgpack_writer mw;
-    struct eio_part part = {.text = false, .n_slices = 1};
-    struct sio_slice all;
     struct wbuf json;
     int rv;
 
     wbuf_init(&json, UINT32_MAX);
-    sio_msgpack_writer_init(&mw, SIZE_MAX); /* copies all */
     for (size_t i = 0; i < o->n_json; i++)
         wbuf_add(&json, o->json[i].ptr, o->json[i].len);
     rv = json.error;
     if (rv == SIO_OK)
-        rv = sio_msgpack_add_json(&mw, wbuf_str(&json), o->attachments,
-                                  o->n_attachments);
-    if (rv == SIO_OK) {
-        all = (struct sio_slice){mw.bytes.buf, mw.bytes.buf->data, mw.bytes.len};
-        part.slices = &all;
-        *msg = eio_msg_new(&part, 1, NULL);
-        rv = *msg ? SIO_OK : SIO_ERR_NOMEM;
-    }
-    sio_msgpack_writer_fini(&mw);
+        rv =
+            sio_msgpack_add_json(mw, wbuf_str(&json), o->attachments, o->n_attachments);
     wbuf_fini(&json);
     return rv;
 }
 
+/* A parser that writes an event's array as MessagePack and nothing else. */
+static int array_encode(const struct sio_outgoing *o, struct eio_msg **msg)
+{
+    struct sio_msgpack_writer mw;
+    struct eio_part part = {.text = false};
+    struct sio_slice *slices = NULL;
+    struct sio_buf *bytes = NULL;
+    int rv;
+
+    *msg = NULL;
+    sio_msgpack_writer_init(&mw, EIO_MSG_COPY_MAX);
+    rv = write_array(&mw, o);
+    if (rv == SIO_OK) {
+        bytes = wbuf_take(&mw.bytes);
+        slices = mem_array(2 * (size_t)mw.n_refs + 1, sizeof(*slices));
+    }
+    if (bytes && slices) {
+        part.n_slices = sio_msgpack_slices(&mw, bytes, slices);
+        part.slices = slices;
+        *msg = eio_msg_new(&part, 1, NULL);
+    }
+    mem_free(slices);
+    sio_buf_unref(bytes);
+    sio_msgpack_writer_fini(&mw);
+    if (rv < 0)
+        return rv;
+    return *msg ? SIO_OK : SIO_ERR_NOMEM;
+}
+
 static const struct sio_parser array_parser = {.name = "array", .encode = array_encode};
 
-static int add_json_event(struct wbuf *w, struct sio_message *m)
+static int add_json_event(struct wbuf *w, struct sio_cluster_refs *refs,
+                          struct sio_message *m)
 {
-    return sio_cluster_add_encoded(w, NULL, SIO_STR("/"), m,
+    return sio_cluster_add_encoded(w, refs, SIO_STR("/"), m,
                                    &sio_cluster_payload_parser);
 }
 
-static int add_msgpack_event(struct wbuf *w, struct sio_message *m)
+static int add_msgpack_event(struct wbuf *w, struct sio_cluster_refs *refs,
+                             struct sio_message *m)
 {
-    return sio_cluster_add_encoded(w, NULL, SIO_STR("/"), m, &array_parser);
+    return sio_cluster_add_encoded(w, refs, SIO_STR("/"), m, &array_parser);
 }
 
 static void add_json_flags(struct wbuf *w, const struct sio_message *m,
@@ -353,7 +372,8 @@ static void add_json_flags(struct wbuf *w, const struct sio_message *m,
     wbuf_add_byte(w, '}');
 }
 
-static int json_broadcast(struct wbuf *w, const struct sio_sharded_sender *from,
+static int json_broadcast(struct wbuf *w, struct sio_cluster_refs *refs,
+                          const struct sio_sharded_sender *from,
                           struct sio_str request_id, const struct sio_target *target,
                           struct sio_message *m, uint32_t timeout_ms)
 {
@@ -361,7 +381,7 @@ static int json_broadcast(struct wbuf *w, const struct sio_sharded_sender *from,
 
     begin_json(w, SIO_SHARDED_BROADCAST);
     wbuf_addf(w, "\"packet\":{\"type\":%d,\"data\":", SIO_PACKET_EVENT);
-    rv = add_json_event(w, m);
+    rv = add_json_event(w, refs, m);
     if (rv < 0)
         return rv;
     wbuf_add_cstr(w, "},");
@@ -376,7 +396,8 @@ static int json_broadcast(struct wbuf *w, const struct sio_sharded_sender *from,
     return end_json(w, from);
 }
 
-static int msgpack_broadcast(struct wbuf *w, const struct sio_sharded_sender *from,
+static int msgpack_broadcast(struct wbuf *w, struct sio_cluster_refs *refs,
+                             const struct sio_sharded_sender *from,
                              struct sio_str request_id, const struct sio_target *target,
                              struct sio_message *m, uint32_t timeout_ms)
 {
@@ -388,7 +409,7 @@ static int msgpack_broadcast(struct wbuf *w, const struct sio_sharded_sender *fr
     add_key(w, "type");
     sio_msgpack_add_uint(w, SIO_PACKET_EVENT);
     add_key(w, "data");
-    rv = add_msgpack_event(w, m);
+    rv = add_msgpack_event(w, refs, m);
     if (rv < 0)
         return rv;
     if (request_id.ptr)
@@ -398,18 +419,19 @@ static int msgpack_broadcast(struct wbuf *w, const struct sio_sharded_sender *fr
     return end_msgpack(w, from);
 }
 
-int sio_sharded_write_broadcast(struct wbuf *w, const struct sio_sharded_sender *from,
+int sio_sharded_write_broadcast(struct wbuf *w, struct sio_cluster_refs *refs,
+                                const struct sio_sharded_sender *from,
                                 struct sio_str request_id,
                                 const struct sio_target *target, struct sio_message *m,
                                 uint32_t timeout_ms)
 {
     size_t before = w->len;
-    int rv = json_broadcast(w, from, request_id, target, m, timeout_ms);
+    int rv = json_broadcast(w, refs, from, request_id, target, m, timeout_ms);
 
     if (rv != SIO_ERR_UNSUPPORTED)
         return rv;
     w->len = before;
-    return msgpack_broadcast(w, from, request_id, target, m, timeout_ms);
+    return msgpack_broadcast(w, refs, from, request_id, target, m, timeout_ms);
 }
 
 int sio_sharded_write_request(struct wbuf *w, const struct sio_sharded_sender *from,
@@ -447,7 +469,7 @@ static int json_side_emit(struct wbuf *w, const struct sio_sharded_sender *from,
         wbuf_add_byte(w, ',');
     }
     wbuf_add_cstr(w, "\"packet\":");
-    rv = add_json_event(w, m);
+    rv = add_json_event(w, NULL, m);
     return rv < 0 ? rv : end_json(w, from);
 }
 
@@ -464,7 +486,7 @@ int sio_sharded_write_side_emit(struct wbuf *w, const struct sio_sharded_sender 
     if (request_id.ptr)
         add_msgpack_id(w, request_id);
     add_key(w, "packet");
-    rv = add_msgpack_event(w, m);
+    rv = add_msgpack_event(w, NULL, m);
     return rv < 0 ? rv : end_msgpack(w, from);
 }
 

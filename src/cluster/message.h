@@ -55,9 +55,11 @@ struct sio_sharded_sender {
 
 /*
  * Writing, behind what w holds: MessagePack where there are bytes.  request_id ptr NULL:
- * no answer is wanted.  SIO_OK, SIO_ERR_NOMEM, or what went wrong when m was built.
+ * no answer is wanted.  refs as in codec.h.  SIO_OK, SIO_ERR_NOMEM, or what went wrong
+ * when m was built.
  */
-int sio_sharded_write_broadcast(struct wbuf *w, const struct sio_sharded_sender *from,
+int sio_sharded_write_broadcast(struct wbuf *w, struct sio_cluster_refs *refs,
+                                const struct sio_sharded_sender *from,
                                 struct sio_str request_id,
                                 const struct sio_target *target, struct sio_message *m,
                                 uint32_t timeout_ms);

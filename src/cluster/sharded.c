@@ -22,12 +22,14 @@ void sharded_add_channel(struct wbuf *w, const struct sharded *s, struct sio_str
     wbuf_add_byte(w, '#');
 }
 
-static int publish(struct sharded *s, struct wbuf *w)
+static int publish(struct sharded *s, struct wbuf *w,
+                   const struct sio_cluster_refs *refs)
 {
-    return cluster_publish(s->base.cluster, CLUSTER_SHARD, sharded_channel(s), w, NULL);
+    return cluster_publish(s->base.cluster, CLUSTER_SHARD, sharded_channel(s), w, refs);
 }
 
-static int publish_to(struct sharded *s, struct sio_str name, struct wbuf *w)
+static int publish_to(struct sharded *s, struct sio_str name, struct wbuf *w,
+                      const struct sio_cluster_refs *refs)
 {
     struct wbuf channel;
     int rv;
@@ -36,7 +38,7 @@ static int publish_to(struct sharded *s, struct sio_str name, struct wbuf *w)
     sharded_add_channel(&channel, s, name);
     rv = channel.error < 0 ? channel.error
                            : cluster_publish(s->base.cluster, CLUSTER_SHARD,
-                                             wbuf_str(&channel), w, NULL);
+                                             wbuf_str(&channel), w, refs);
     wbuf_fini(&channel);
     return rv;
 }
@@ -50,6 +52,7 @@ static int broadcast(struct sio_adapter *a, const struct sio_target *target,
 {
     struct sharded *s = sharded_of(a);
     const struct sio_sharded_sender me = sharded_me(s);
+    struct sio_cluster_refs refs = {.n = 0};
     int n = sio_rooms_broadcast(a, target, m);
     struct wbuf w;
     int rv;
@@ -57,13 +60,14 @@ static int broadcast(struct sio_adapter *a, const struct sio_target *target,
     if (n < 0 || (target && target->local))
         return n;
     wbuf_init(&w, UINT32_MAX);
-    rv = sio_sharded_write_broadcast(&w, &me, no_answer, target, m, 0);
+    rv = sio_sharded_write_broadcast(&w, &refs, &me, no_answer, target, m, 0);
     if (rv == SIO_OK) {
         if (target && target->n_rooms == 1 && sharded_has_channel(s, target->rooms[0]))
-            (void)publish_to(s, target->rooms[0], &w);
+            (void)publish_to(s, target->rooms[0], &w, &refs);
         else
-            (void)publish(s, &w);
+            (void)publish(s, &w, &refs);
     }
+    sio_cluster_refs_fini(&refs);
     wbuf_fini(&w);
     return rv < 0 ? rv : n;
 }
@@ -79,7 +83,7 @@ static int order(struct sharded *s, enum sio_sharded_type type,
     wbuf_init(&w, UINT32_MAX);
     rv = sio_sharded_write_request(&w, &me, type, no_answer, target, names, n, close);
     if (rv == SIO_OK)
-        rv = publish(s, &w);
+        rv = publish(s, &w, NULL);
     wbuf_fini(&w);
     return rv;
 }
@@ -117,7 +121,7 @@ static int ask(struct sharded *s, struct cluster_question *q, struct wbuf *w, in
                struct sio_answers *answers, struct sio_fetch *fetch)
 {
     if (rv == SIO_OK)
-        rv = publish(s, w);
+        rv = publish(s, w, NULL);
     wbuf_fini(w);
     if (rv == SIO_OK)
         cluster_question_start(q, answers, fetch);
@@ -143,7 +147,7 @@ static int remote_ask(struct sio_adapter *a, const struct sio_target *target,
     if (rv < 0)
         return rv;
     wbuf_init(&w, UINT32_MAX);
-    rv = sio_sharded_write_broadcast(&w, &me, cluster_question_id(q), target, m,
+    rv = sio_sharded_write_broadcast(&w, NULL, &me, cluster_question_id(q), target, m,
                                      timeout_ms);
     return ask(s, q, &w, rv, answers, NULL);
 }
@@ -184,7 +188,7 @@ static int remote_side_emit(struct sio_adapter *a, struct sio_message *m,
     if (q)
         return ask(s, q, &w, rv, answers, NULL);
     if (rv == SIO_OK)
-        rv = publish(s, &w);
+        rv = publish(s, &w, NULL);
     wbuf_fini(&w);
     return rv;
 }
@@ -195,7 +199,7 @@ static int remote_side_emit(struct sio_adapter *a, struct sio_message *m,
 
 void sharded_say(struct sharded *s, const struct cluster_origin *to, struct wbuf *w)
 {
-    (void)publish_to(s, to->uid, w);
+    (void)publish_to(s, to->uid, w, NULL);
 }
 
 static void say_count(struct cluster_adapter *a, const struct cluster_origin *to,

@@ -262,12 +262,12 @@ static void writes_what_node_writes(void **state)
         wbuf_fini(&w);                  \
         wbuf_init(&w, UINT32_MAX);      \
     } while (0)
-    WRITES(sio_sharded_write_broadcast(&w, &me, NONE, NULL, all, 0), N_ALL);
-    WRITES(sio_sharded_write_broadcast(&w, &me, NONE, &target, one, 0), N_ONE);
-    WRITES(sio_sharded_write_broadcast(&w, &me, SIO_STR("d639684c95a500c9"), &target,
-                                       ask, 500),
+    WRITES(sio_sharded_write_broadcast(&w, NULL, &me, NONE, NULL, all, 0), N_ALL);
+    WRITES(sio_sharded_write_broadcast(&w, NULL, &me, NONE, &target, one, 0), N_ONE);
+    WRITES(sio_sharded_write_broadcast(&w, NULL, &me, SIO_STR("d639684c95a500c9"),
+                                       &target, ask, 500),
            N_ASK);
-    WRITES(sio_sharded_write_broadcast(&w, &me, SIO_STR("55782721c6419d52"), NULL,
+    WRITES(sio_sharded_write_broadcast(&w, NULL, &me, SIO_STR("55782721c6419d52"), NULL,
                                        ask_bytes, 500),
            N_ASK_BYTES);
     WRITES(sio_sharded_write_request(&w, &me, SIO_SHARDED_JOIN, NONE, &target, names, 2,
@@ -307,7 +307,8 @@ static void writes_flags_and_exceptions(void **state)
     sio_message_set_volatile(m);
     sio_message_set_no_compress(m);
     wbuf_init(&w, UINT32_MAX);
-    assert_int_equal(sio_sharded_write_broadcast(&w, &me, NONE, &target, m, 0), SIO_OK);
+    assert_int_equal(sio_sharded_write_broadcast(&w, NULL, &me, NONE, &target, m, 0),
+                     SIO_OK);
     read_ok(bytes_of(&w), &in);
     assert_true(in.is_volatile && in.no_compress);
     assert_int_equal(in.rooms.n, 2);
@@ -568,7 +569,7 @@ static int write_one(struct sio_message *m)
     int rv;
 
     wbuf_init(&w, UINT32_MAX);
-    rv = sio_sharded_write_broadcast(&w, &me, NONE, &target, m, 0);
+    rv = sio_sharded_write_broadcast(&w, NULL, &me, NONE, &target, m, 0);
     wbuf_fini(&w);
     return rv;
 }

@@ -98,6 +98,82 @@ static void a_broadcast_reaches_each_client_once(void **state)
     two_close(&t);
 }
 
+static struct sio_slice filled(size_t len, char c)
+{
+    struct sio_buf *buf = sio_buf_new(len);
+
+    assert_non_null(buf);
+    memset(sio_buf_data(buf), c, len);
+    return sio_slice_of(buf);
+}
+
+/* Adds a text of 5000 letters, in pieces. */
+static void add_text(struct sio_message *m, char c)
+{
+    struct sio_slice text = filled(5000, c);
+
+    sio_message_begin(m);
+    sio_message_text(m, SIO_STR("\""));
+    sio_message_slice(m, text);
+    sio_message_text(m, SIO_STR("\""));
+    assert_int_equal(sio_message_end(m), SIO_OK);
+    sio_buf_unref(text.buf);
+}
+
+static size_t expect_run(const char *text, char c, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(text[i], c);
+    return len;
+}
+
+/* More of it than is passed on without a copy. */
+static void what_is_large_arrives_as_it_was(void **state)
+{
+    struct sio_message *texts = sio_message_new("texts");
+    struct sio_message *bytes = sio_message_new("bytes");
+    struct eio_session *in_b;
+    const char *sent;
+    struct two t;
+
+    (void)state;
+    open_two(&t);
+    in_b = sio_world_join(&t.b, "", NULL);
+    for (char c = 'a'; c < 'f'; c++)
+        add_text(texts, c);
+    sio_namespace_emit(t.a.ns, NULL, texts);
+    sio_message_free(texts);
+    fake_bus_run();
+    sent = fake_sent(in_b);
+    assert_int_equal(strncmp(sent, "2[\"texts\"", 9), 0);
+    sent += 9;
+    for (char c = 'a'; c < 'f'; c++) {
+        assert_int_equal(strncmp(sent, ",\"", 2), 0);
+        sent += 2 + expect_run(sent + 2, c, 5000);
+        assert_int_equal(*sent++, '"');
+    }
+    assert_string_equal(sent, "]");
+
+    for (char c = 'a'; c < 'f'; c++) {
+        struct sio_slice slice = filled(5000, c);
+
+        sio_message_add_binary(bytes, slice);
+        sio_buf_unref(slice.buf);
+    }
+    sio_namespace_emit(t.a.ns, NULL, bytes);
+    sio_message_free(bytes);
+    fake_bus_run();
+    assert_non_null(strstr(fake_sent(in_b), "|<5000 bytes>|<5000 bytes>|<5000 bytes>"));
+    for (char c = 'a'; c < 'f'; c++) {
+        char run[5001];
+
+        memset(run, c, 5000);
+        run[5000] = '\0';
+        assert_non_null(memmem(fake_bus_body().ptr, fake_bus_body().len, run, 5000));
+    }
+    two_close(&t);
+}
+
 static void a_room_is_heard_where_it_has_members(void **state)
 {
     struct sio_str room = SIO_STR_INIT("r");
@@ -753,6 +829,7 @@ static void no_call_is_lost_without_memory(void **state)
         struct sio_str room = SIO_STR_INIT("r");
         struct sio_target target = to_room(&room);
         struct sio_message *m;
+        struct sio_slice large;
         struct eio_session *a, *b;
         int asked, sided, fetched, told = 0, listed = 0;
         struct two t;
@@ -762,8 +839,9 @@ static void no_call_is_lost_without_memory(void **state)
         sio_namespace_on_side_emit(t.b.ns, note_side, &t.b);
         a = sio_world_join(&t.a, "", NULL);
         b = sio_world_join(&t.b, "", NULL);
-        m = sio_message_newf("q", "sB", "text",
-                             (struct sio_slice){NULL, (const uint8_t *)"x", 1});
+        large = filled(5000, 'z');
+        m = sio_message_newf("q", "sB", "text", large);
+        sio_buf_unref(large.buf);
         alloc_fail_resume();
         sio_namespace_emit(t.a.ns, NULL, m);
         asked = sio_namespace_emit_ack(t.a.ns, NULL, m, 0, on_count, &told);
@@ -819,6 +897,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_broadcast_reaches_each_client_once),
+        cmocka_unit_test(what_is_large_arrives_as_it_was),
         cmocka_unit_test(a_room_is_heard_where_it_has_members),
         cmocka_unit_test(an_id_has_no_channel),
         cmocka_unit_test(a_target_holds_on_all_servers),
