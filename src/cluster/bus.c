@@ -241,26 +241,26 @@ static void on_moved(struct cluster_bus *bus, struct sio_str name)
 static void on_push(struct redis_conn *c, const struct redis_reply *reply, void *user)
 {
     struct cluster_bus *bus = user;
-    struct sio_str kind, name, channel, body;
+    enum cluster_topic_kind kind = CLUSTER_CHANNEL;
+    struct sio_str word, name, channel, body;
+    size_t n = redis_reply_count(reply); /* 3 or more */
     struct bus_channel *ch;
-    size_t last = redis_reply_count(reply) - 1; /* 2 or more */
 
     (void)c;
-    if (!redis_reply_text(redis_reply_at(reply, 0), &kind) ||
+    if (!redis_reply_text(redis_reply_at(reply, 0), &word) ||
         !redis_reply_text(redis_reply_at(reply, 1), &name))
         return;
-    if (str_eq_cstr(kind, "sunsubscribe")) {
+    if (str_eq_cstr(word, "sunsubscribe")) {
         on_moved(bus, name);
         return;
     }
-    if (!redis_reply_text(redis_reply_at(reply, last - 1), &channel) ||
-        !redis_reply_text(redis_reply_at(reply, last), &body))
+    if (word.ptr[0] != 'm')
+        kind = word.ptr[0] == 'p' ? CLUSTER_PATTERN : CLUSTER_SHARD;
+    if (n != (kind == CLUSTER_PATTERN ? 4 : 3) ||
+        !redis_reply_text(redis_reply_at(reply, n - 2), &channel) ||
+        !redis_reply_text(redis_reply_at(reply, n - 1), &body))
         return;
-    ch = find_channel(bus,
-                      kind.ptr[0] == 'p'   ? CLUSTER_PATTERN
-                      : kind.ptr[0] == 's' ? CLUSTER_SHARD
-                                           : CLUSTER_CHANNEL,
-                      name);
+    ch = find_channel(bus, kind, name);
     if (!ch || !ch->topic)
         return; /* it was on its way */
     bus->stats.n_heard++;

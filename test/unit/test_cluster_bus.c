@@ -610,6 +610,7 @@ static void lives_through_rubbish(void **state)
     say(f->sub, "*3\r\n$7\r\nmessage\r\n$4\r\nbase\r\n:5\r\n"
                 "*3\r\n$7\r\nmessage\r\n*0\r\n$1\r\nx\r\n"
                 "*3\r\n$8\r\npmessage\r\n$4\r\nbase\r\n$1\r\nx\r\n"
+                "*4\r\n$7\r\nmessage\r\n$4\r\nbase\r\n$1\r\nx\r\n$1\r\nx\r\n"
                 "*3\r\n$12\r\nsunsubscribe\r\n$4\r\nbase\r\n$-1\r\n"
                 "*3\r\n$7\r\nmessage\r\n$3\r\nwho\r\n$1\r\nx\r\n");
     settle(f);
