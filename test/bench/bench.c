@@ -18,7 +18,8 @@ static const char usage[] =
     "  connect    --count N connections, --conns at a time\n"
     "  get        --count N requests over --conns connections, --path TARGET\n"
     "  start      --port PORT -- PROGRAM [ARGUMENT...]; time until it accepts\n"
-    "CPU is the server's own, of the processes named with --pid.  Of several ports, those\n"
+    "CPU is the server's own, of the processes named with --pid.  Of several ports, "
+    "those\n"
     "of servers that act as one, the publisher is at the first, viewers take turns.\n";
 
 static const struct command {

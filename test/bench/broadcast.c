@@ -188,7 +188,8 @@ int bench_broadcast(const struct bench_options *o)
     b.pool.on_ready = on_ready;
     b.pool.on_message = on_message;
     b.pool.user = &b;
-    if (o->n_ports == 0 || peer_pool_init(&b.pool, o->host, o->port) < 0 || start_peers(&b) < 0) {
+    if (o->n_ports == 0 || peer_pool_init(&b.pool, o->host, o->port) < 0 ||
+        start_peers(&b) < 0) {
         fprintf(stderr, "bench: only %d of %d connected\n", b.n_ready, b.n_peers);
         goto out;
     }

@@ -238,8 +238,9 @@ def _():
     begun = time.monotonic()
     wait_for(lambda: all(cluster.status(o)[1] == 2 for o in cluster.running()), "two hubs")
     for c in hit:
-        # To python-socketio a close packet, which comes by a poll, is the end.
-        if c.kind in ("py", "aio") and c.transport == "polling":
+        # To python-socketio a close packet, which comes by a poll, is the end: agents get
+        # none.
+        if c in viewers and c.kind in ("py", "aio") and c.transport == "polling":
             renew(c)
     wait_for(lambda: not [c for c in viewers + agents if where(c) == name], "other hubs")
     come_back()
