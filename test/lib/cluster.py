@@ -10,7 +10,7 @@ from fleet import Pipe
 from nuchub import FIXTURES, TIMEOUT, check, equal, free_port, get_json, hub, listening, program, temp_dir, wait_for
 from redisd import Redis
 
-CHANNEL = "flask"  # of Python's emitters
+CHANNEL = "flask-socketio"  # of Python's emitters
 
 
 def redis_with_users():
