@@ -429,6 +429,34 @@ export function clusterTests(cluster) {
   });
 }
 
+/** Who comes back has what other servers sent meanwhile, also to a room he was alone in here. */
+export function recoveryTests(mode) {
+  test('what other servers send to who is away is kept', async () => {
+    const redis = await new Redis(await freePort()).start();
+    const [a, b] = await Promise.all(['a', 'b'].map((name) => startServer('--redis', redis.url,
+      '--redis-mode', mode, '--name', name, '--recovery=60000')));
+    const other = await new Client(b).join();
+    const client = await new Client(a, '/', { reconnection: true, reconnectionDelay: 500,
+      randomizationFactor: 0 }).join('alone');
+    await until('each other', async () => (await other.call('side-emit', 'x'))[1].length === 1);
+    await until('the first', async () => {
+      other.emit('in-room', 'alone', 'news', 0);
+      return client.heard.some((e) => e[0] === 'news');
+    });
+    const back = once(client.socket, 'connect');
+    client.socket.io.engine.close();
+    await until('it to be missed', async () => (await other.call('fetch', 'alone'))[0].length === 0);
+    for (let i = 1; i <= 3; i++) other.emit('in-room', 'alone', 'news', i);
+    await soon(back, 'the client', 20000);
+    assert.equal(client.socket.recovered, true);
+    other.emit('in-room', 'alone', 'news', 4);
+    await until('all', () => client.heard.some((e) => e[1] === 4));
+    assert.deepEqual(client.take().map((e) => e[1]).filter((n) => n > 0), [1, 2, 3, 4]);
+    closeAll([client, other]);
+    await Promise.all([a.stop(), b.stop(), redis.kill()]);
+  });
+}
+
 /** Redis stops, goes and comes back; last, for it leaves nothing as it was. */
 export function faultTests(cluster) {
   test('a Redis that hangs delays nobody', async () => {

@@ -4,7 +4,9 @@
 // TEST_TIMEOUT: 300
 import { encode } from 'notepack.io';
 import { Emitter } from '@socket.io/redis-emitter';
-import { Client, Cluster, clusterTests, faultTests, skipWithoutRedis, until } from './cluster.mjs';
+import {
+  Client, Cluster, clusterTests, faultTests, recoveryTests, skipWithoutRedis, until,
+} from './cluster.mjs';
 import { assert, run, test } from './lib.mjs';
 
 skipWithoutRedis();
@@ -135,6 +137,8 @@ test('what a server said itself, and what others do not mean for it, is passed o
   assert.equal(now.rejected, before.rejected);
   clients.forEach((c) => c.close());
 });
+
+recoveryTests('pubsub');
 
 faultTests(cluster);
 

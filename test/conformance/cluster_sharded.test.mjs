@@ -4,7 +4,8 @@
 // TEST_TIMEOUT: 300
 import { encode } from 'notepack.io';
 import {
-  Client, Cluster, Redis, barrier, clusterTests, faultTests, pause, skipWithoutRedis, until,
+  Client, Cluster, Redis, barrier, clusterTests, faultTests, pause, recoveryTests,
+  skipWithoutRedis, until,
 } from './cluster.mjs';
 import { assert, freePort, run, startServer, test } from './lib.mjs';
 
@@ -157,6 +158,8 @@ test('with a Redis before 7 a server is alone, and serves', async () => {
   await server.stop();
   await old.kill();
 });
+
+recoveryTests('sharded');
 
 faultTests(cluster);
 
