@@ -30,6 +30,7 @@ struct bus_channel {
     enum cluster_topic_kind kind;
     unsigned n_open; /* SUBSCRIBEs whose answers are due */
     bool asked;      /* SUBSCRIBE was said, and no UNSUBSCRIBE since */
+    bool awaited;    /* the bus is not up before the topic is confirmed */
     char name[];
 };
 
@@ -42,7 +43,7 @@ struct cluster_bus {
     struct list watchers;
     struct net_task look;   /* whether it is up now */
     struct net_timer retry; /* what has still to be said to the listener */
-    size_t n_unconfirmed;   /* topics */
+    size_t n_awaited;       /* channels */
     size_t max_unsent;
     struct cluster_bus_stats stats;
     bool up;
@@ -75,7 +76,7 @@ static void on_look(struct net_task *task)
 {
     struct cluster_bus *bus = container_of(task, struct cluster_bus, look);
 
-    if (bus->up || bus->n_unconfirmed > 0 || !redis_conn_is_up(bus->publisher) ||
+    if (bus->up || bus->n_awaited > 0 || !redis_conn_is_up(bus->publisher) ||
         !redis_conn_is_up(bus->listener))
         return;
     bus->up = true;
@@ -138,6 +139,15 @@ static void release_channel(struct bus_channel *ch)
     mem_free(ch);
 }
 
+static void stop_awaiting(struct bus_channel *ch)
+{
+    if (!ch->awaited)
+        return;
+    ch->awaited = false;
+    ch->bus->n_awaited--;
+    look_soon(ch->bus);
+}
+
 static void retry_within(struct cluster_bus *bus, uint32_t ms)
 {
     uint64_t due_ns = net_loop_now_ns(bus->loop) + (uint64_t)ms * 1000000;
@@ -161,8 +171,7 @@ static void on_subscribed(int status, const struct redis_reply *reply, void *use
     } else if (status == SIO_OK && ch->n_open == 0 && ch->topic && ch->asked &&
                !ch->topic->confirmed) {
         ch->topic->confirmed = true;
-        bus->n_unconfirmed--;
-        look_soon(bus);
+        stop_awaiting(ch);
     }
     release_channel(ch);
 }
@@ -214,14 +223,26 @@ static void on_retry(struct net_timer *timer, void *user)
     each_channel(user, settle_and_release);
 }
 
+/*
+ * Topics that come later are not awaited: where thousands of rooms come and go, there is
+ * always one that is not confirmed yet.
+ */
+static void await(struct bus_channel *ch)
+{
+    if (ch->topic) {
+        ch->awaited = true;
+        ch->bus->n_awaited++;
+    }
+    settle(ch);
+}
+
 /* The new connection knows of nothing. */
 static void forget(struct bus_channel *ch)
 {
     ch->asked = false;
-    if (ch->topic && ch->topic->confirmed) {
+    if (ch->topic)
         ch->topic->confirmed = false;
-        ch->bus->n_unconfirmed++;
-    }
+    stop_awaiting(ch);
     release_channel(ch);
 }
 
@@ -282,7 +303,7 @@ static void on_publisher_down(struct redis_conn *c, void *user)
 static void on_listener_up(struct redis_conn *c, void *user)
 {
     (void)c;
-    each_channel(user, settle);
+    each_channel(user, await);
     look_soon(user);
 }
 
@@ -438,8 +459,6 @@ int cluster_bus_listen(struct cluster_bus *bus, struct cluster_topic *t,
         .kind = kind, .cb = cb, .user = user, .name = ch->node.key, .channel = ch};
     t->confirmed =
         ch->asked && ch->n_open == 0; /* what ended it has not been said yet */
-    if (!t->confirmed)
-        bus->n_unconfirmed++;
     settle(ch);
     return SIO_OK;
 }
@@ -448,13 +467,12 @@ void cluster_bus_unlisten(struct cluster_bus *bus, struct cluster_topic *t)
 {
     struct bus_channel *ch = t->channel;
 
+    (void)bus; /* the topic knows */
     if (!ch)
         return;
     ch->topic = NULL;
-    if (!t->confirmed)
-        bus->n_unconfirmed--;
     *t = (struct cluster_topic){.channel = NULL};
-    look_soon(bus); /* it may have been all that was missing */
+    stop_awaiting(ch); /* it may have been all that was missing */
     settle_and_release(ch);
 }
 

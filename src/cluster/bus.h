@@ -47,7 +47,7 @@ struct cluster_topic {
 
 /* Both come from the loop, never out of a call to the bus. */
 struct cluster_bus_ops {
-    /* From now on nothing that is published on any topic is missed. */
+    /* From now on nothing is missed of what is published on confirmed topics. */
     void (*on_up)(struct cluster_bus *bus, void *user);
     /* After on_up. */
     void (*on_down)(struct cluster_bus *bus, void *user);
@@ -81,9 +81,10 @@ struct cluster_bus *cluster_bus_new(struct net_loop *loop,
 void cluster_bus_free(struct cluster_bus *bus);
 
 /*
- * Both connections are there, and all topics have been confirmed once.  One that Redis
- * refuses (it is older than 7, or the user may not) keeps the bus from coming up; the log
- * says so once, and it is asked again from time to time.
+ * Both connections are there, and all topics that there were when the one that listens
+ * came have been confirmed once.  One that Redis refuses (it is older than 7, or the user
+ * may not) keeps the bus from coming up; the log says so once, and it is asked again from
+ * time to time.
  */
 bool cluster_bus_is_up(const struct cluster_bus *bus);
 

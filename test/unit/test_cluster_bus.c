@@ -290,6 +290,35 @@ static void is_up_when_all_is_confirmed(void **state)
     assert_int_equal(f->n_down, 0);
 }
 
+/* Where rooms come and go there is always one that is not confirmed yet. */
+static void does_not_wait_for_later_topics(void **state)
+{
+    struct fixture *f = *state;
+    struct cluster_topic later = {.cb = NULL};
+
+    greet_both(f);
+    cluster_bus_listen(f->bus, &later, CLUSTER_SHARD, SIO_STR("room"), on_message, f);
+    hear(f, f->sub, "SSUBSCRIBE\r\n$4\r\nroom\r\n");
+    assert_int_equal(f->n_up, 0);
+    say(f->sub, "*3\r\n$9\r\nsubscribe\r\n$4\r\nbase\r\n:1\r\n");
+    run_until(f, &f->n_up, 1);
+    assert_false(later.confirmed);
+    say(f->sub, "*3\r\n$10\r\nssubscribe\r\n$4\r\nroom\r\n:1\r\n");
+    settle(f);
+    assert_true(later.confirmed);
+    /* A new connection has to have it. */
+    hang_up(f->sub);
+    run_until(f, &f->n_down, 1);
+    hear(f, f->sub, "PING");
+    say(f->sub, "+PONG\r\n");
+    hear(f, f->sub, "SSUBSCRIBE\r\n$4\r\nroom\r\n");
+    say(f->sub, "*3\r\n$9\r\nsubscribe\r\n$4\r\nbase\r\n:1\r\n");
+    settle(f);
+    assert_int_equal(f->n_up, 1);
+    cluster_bus_unlisten(f->bus, &later);
+    run_until(f, &f->n_up, 2);
+}
+
 static void hears_what_is_published(void **state)
 {
     struct fixture *f = *state;
@@ -642,6 +671,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(refuses_a_wrong_url),
         TEST(is_up_when_all_is_confirmed),
+        TEST(does_not_wait_for_later_topics),
         TEST(hears_what_is_published),
         TEST(topics_change_under_way),
         TEST(listens_again),
