@@ -79,7 +79,7 @@ struct sio_cluster_options {
 SIOC_API struct sio_cluster *sio_cluster_new(struct net_loop *loop,
                                              const struct sio_cluster_options *opts,
                                              struct sio_diag *diag);
-/* After the server that uses it.  NULL is allowed. */
+/* After the server that uses it, and not from a handler.  NULL is allowed. */
 SIOC_API void sio_cluster_free(struct sio_cluster *c);
 
 /*
@@ -122,7 +122,7 @@ SIOC_API struct sio_emitter *sio_emitter_new(struct net_loop *loop,
                                              struct sio_diag *diag);
 /*
  * What has not been taken by Redis is lost: sio_emitter_flush, whose callback is called
- * here if it has not been.  NULL is allowed.
+ * here with SIO_ERR_CLOSED if it has not been.  NULL is allowed.
  */
 SIOC_API void sio_emitter_free(struct sio_emitter *e);
 
@@ -130,8 +130,8 @@ SIOC_API void sio_emitter_free(struct sio_emitter *e);
  * To the clients of namespace nsp ("/") whom target names (NULL: all; except_socket and
  * local are not for emitters).  m stays the caller's.  What is sent while Redis is not
  * there yet waits, 1 MiB at most or one message.  SIO_OK; SIO_ERR_FULL: too much waits;
- * SIO_ERR_INVAL: not a name of a namespace; SIO_ERR_NOMEM; what went wrong when m was
- * built.
+ * SIO_ERR_TOO_BIG: more than 16 MiB, which never goes; SIO_ERR_INVAL: not a name of a
+ * namespace; SIO_ERR_NOMEM; what went wrong when m was built.
  */
 SIOC_API int sio_emitter_emit(struct sio_emitter *e, struct sio_str nsp,
                               const struct sio_target *target, struct sio_message *m);

@@ -18,6 +18,8 @@
 
 #define DEFAULT_KEY "socket.io"
 #define MAX_WAITING ((size_t)1024 * 1024)
+/* Of all that Redis has not taken; so of one message, too, which else would wait forever. */
+#define MAX_UNSENT ((size_t)16 * 1024 * 1024)
 /* A server that was told to make members of a room listens to it within this time. */
 #define JOINING_MS 1000
 
@@ -42,6 +44,7 @@ struct sio_emitter {
     void *flush_user;
     struct net_timer flush_timer;
     struct net_task tell;
+    bool ending;
     uint64_t joining_until_ms; /* sockets have just been told to enter rooms */
     char key[];
 };
@@ -187,6 +190,8 @@ static int send_bufs(struct sio_emitter *e, struct sio_buf *channel,
 {
     int rv = SIO_ERR_CLOSED;
 
+    if ((size_t)channel->len + body->len > MAX_UNSENT)
+        return SIO_ERR_TOO_BIG;
     drain(e);
     if (list_empty(&e->waiting) && cluster_bus_is_up(e->bus))
         rv = publish(e, channel, body);
@@ -379,7 +384,8 @@ struct sio_emitter *sio_emitter_new(struct net_loop *loop,
                                     const struct sio_emitter_options *opts,
                                     struct sio_diag *diag)
 {
-    struct cluster_bus_options bus = {.url = sio_str_from(opts->redis_url)};
+    struct cluster_bus_options bus = {.url = sio_str_from(opts->redis_url),
+                                      .max_unsent = MAX_UNSENT};
     struct sio_str key = sio_str_from(opts->key ? opts->key : DEFAULT_KEY);
     struct sio_emitter *e = mem_alloc(sizeof(*e) + key.len + 1);
 
@@ -410,8 +416,9 @@ void sio_emitter_free(struct sio_emitter *e)
 {
     void (*cb)(int, void *);
 
-    if (!e)
+    if (!e || e->ending) /* who is told of the end may want to free it, too */
         return;
+    e->ending = true;
     cb = e->on_flush;
     e->on_flush = NULL;
     cluster_bus_unwatch(&e->watcher);

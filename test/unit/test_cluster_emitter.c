@@ -403,6 +403,20 @@ static void bounds_what_waits(void **state)
     sio_message_free(half);
 }
 
+/* It would wait for ever, and all others behind it. */
+static void refuses_what_redis_is_never_given(void **state)
+{
+    struct fixture *f = *state;
+    struct sio_message *m = large(16 << 20);
+
+    assert_int_equal(sio_emitter_emit(f->emitter, SIO_STR("/"), NULL, m),
+                     SIO_ERR_TOO_BIG);
+    assert_int_equal(emitf(f, NULL, "e"), SIO_OK);
+    come_up();
+    assert_int_equal(bus.n, 1);
+    sio_message_free(m);
+}
+
 static void flushes_when_redis_has_all(void **state)
 {
     struct fixture *f = *state;
@@ -504,6 +518,19 @@ static void freeing_ends_a_flush(void **state)
     assert_int_equal(f->status, SIO_ERR_CLOSED);
 }
 
+static void freeing_in_the_flush_that_freeing_ends(void **state)
+{
+    struct fixture *f = *state;
+
+    f->free_it = true;
+    assert_int_equal(emitf(f, NULL, "waits"), SIO_OK);
+    assert_int_equal(sio_emitter_flush(f->emitter, 60000, on_flush, f), SIO_OK);
+    sio_emitter_free(f->emitter);
+    assert_null(f->emitter);
+    assert_int_equal(f->n_flushed, 1);
+    assert_int_equal(f->status, SIO_ERR_CLOSED);
+}
+
 static void refuses_a_bad_url(void **state)
 {
     struct sio_emitter_options opts = {.redis_url = "bad"};
@@ -555,11 +582,13 @@ int main(void)
         TEST(refuses_what_cannot_be_sent),
         TEST(keeps_the_order_of_what_waits),
         TEST(bounds_what_waits),
+        TEST(refuses_what_redis_is_never_given),
         TEST(flushes_when_redis_has_all),
         TEST(tells_what_went_wrong_once),
         TEST(gives_up_in_time),
         TEST(a_flush_may_free_the_emitter),
         TEST(freeing_ends_a_flush),
+        TEST(freeing_in_the_flush_that_freeing_ends),
         cmocka_unit_test(refuses_a_bad_url),
         TEST(survives_want_of_memory),
     };
