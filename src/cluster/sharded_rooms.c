@@ -137,7 +137,6 @@ static bool rest(struct sharded *s, struct sharded_room *room)
 {
     const struct sio_recovery *recovery = sharded_ns(s)->recovery;
     struct sio_str name = room->topic.name;
-    bool first = list_empty(&s->by_expiry);
 
     if (!recovery || recovery->n_tickets <= recovery->n_present)
         return false;
@@ -154,7 +153,7 @@ static bool rest(struct sharded *s, struct sharded_room *room)
     list_append(&s->by_expiry, &room->link);
     room->expires_ms =
         now_ms(s) + RESTING_TO_MS + sharded_ns(s)->server->recovery.options.max_away_ms;
-    if (first)
+    if (!net_timer_running(&s->timer))
         start_timer(s);
     return true;
 }
