@@ -185,6 +185,7 @@ static int on_opened(struct sio_rooms *r, struct sio_str name, void **data)
     struct sharded_room *room;
     int rv;
 
+    /* So also a room with this server's name, whose channel is for answers. */
     if (sio_sharded_is_id(name))
         return SIO_OK;
     if (node) {
@@ -197,20 +198,18 @@ static int on_opened(struct sio_rooms *r, struct sio_str name, void **data)
     if (!room)
         return SIO_ERR_NOMEM;
     rv = listen_to(s, room, name);
-    if (rv == SIO_OK) {
-        *data = room;
-        return SIO_OK;
+    if (rv < 0) {
+        mem_free(room);
+        return rv;
     }
-    mem_free(room);
-    /* A room with this server's name: its channel is heard already, for answers. */
-    return rv == SIO_ERR_INVAL ? SIO_OK : rv;
+    *data = room;
+    return SIO_OK;
 }
 
-static void on_closed(struct sio_rooms *r, struct sio_str name, void *data)
+static void on_closed(struct sio_rooms *r, void *data)
 {
     struct sharded *s = sharded_of(&r->base);
 
-    (void)name;
     if (data && !rest(s, data))
         room_free(s, data);
 }

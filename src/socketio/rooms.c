@@ -65,7 +65,7 @@ static void room_free_if_empty(struct sio_rooms *r, struct room *room)
     if (room->n > 0)
         return;
     if (r->hooks)
-        r->hooks->closed(r, room->node.key, room->data);
+        r->hooks->closed(r, room->data);
     map_remove(&r->rooms, &room->node);
     mem_free(room);
 }

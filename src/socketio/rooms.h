@@ -17,7 +17,7 @@ struct sio_rooms_hooks {
     /* The first member comes; *data is for the adapter.  Less than 0: it does not. */
     int (*opened)(struct sio_rooms *r, struct sio_str name, void **data);
     /* The last one has left. */
-    void (*closed)(struct sio_rooms *r, struct sio_str name, void *data);
+    void (*closed)(struct sio_rooms *r, void *data);
 };
 
 struct sio_rooms {
