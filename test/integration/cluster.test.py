@@ -185,7 +185,8 @@ def pictures():
         equal(pictures_of(c, "cam"), [f"{i:04}" for i in range(5)], f"{c}")
     equal([c for c in agents + strangers if c.heard("snapshot_update")], [])
     lists = [sorted((c["ip"], c["id"], c["nuc_id"])
-                    for c in get_json(h.port, "/api/camaras")["camaras"]) for h in cluster.running()]
+                    for c in get_json(h.port, "/api/camaras")["camaras"])
+             for h in cluster.running()]
     equal(lists, [lists[0]] * 3, "cameras of the hubs")
     equal({c[0] for c in lists[0]}, {"cam", "patio"})
     for h in cluster.running():

@@ -7,7 +7,8 @@ import os
 
 from balancer import FOLDER, nginx
 from fleet import Pipe
-from nuchub import FIXTURES, TIMEOUT, check, equal, free_port, get_json, hub, listening, program, temp_dir, wait_for
+from nuchub import (FIXTURES, TIMEOUT, check, equal, free_port, get_json, hub, program, temp_dir,
+                    wait_for)
 from redisd import Redis
 
 CHANNEL = "flask-socketio"  # of Python's emitters
