@@ -16,8 +16,9 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from hubs import Hubs, NeverTwice, Redis, cluster_hub, lists, nucs, together  # noqa: E402
 from live import Stream  # noqa: E402
-from nuchub import (FIXTURES, Program, SocketIO, agent, case, check, equal, free_port,  # noqa: E402
-                    get_json, http, hub, jpeg_text, listening, run_cases, snapshot, wait_for)
+from nuchub import (FIXTURES, Connection, Program, SocketIO, agent, case, check,  # noqa: E402
+                    equal, free_port, get_json, http, hub, jpeg_text, run_cases, snapshot,
+                    wait_for)
 
 CAM = "192.0.2.65"
 SLOW_S = 1.0  # what needs neither Redis nor another hub is never slower
@@ -186,15 +187,18 @@ def _():
 # ---- questions to agents ----
 
 def ask_fresh(port, ip=CAM):
-    """A request for a fresh picture that is under way: call to get its reply."""
-    out = []
-    t = threading.Thread(target=lambda: out.append(
-        http(port, "GET", f"/api/camaras/{ip}/snapshot?fresh=1")), daemon=True)
-    t.start()
+    """A request for a fresh picture that the hub has: call to get its reply."""
+    c = Connection(port)
+    c.request("GET", f"/api/camaras/{ip}/snapshot?fresh=1")
+    get_json(port, "/api/status")  # which comes behind it
+
+    got = []
 
     def reply():
-        t.join(30)
-        return out[0]
+        if not got:
+            with c:
+                got.append(c.reply())
+        return got[0]
     return reply
 
 
