@@ -277,6 +277,52 @@ static void fetches_again_for_who_waits(void **state)
     wait_value(f, &b, "2");
 }
 
+/* A Redis that lost its data: what somebody else had put must not replace his newer one. */
+static void what_was_fetched_replaces_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct answer a = {0}, b = {0};
+
+    connect_up(f);
+    store_get(f->store, SIO_STR("pic:a"), on_get, &a);
+    hear(f, "PTTL");
+    say(f, "$1\r\n1\r\n:200000\r\n");
+    wait_value(f, &a, "1");
+    hang_up(f);
+    run_until(f, STORE_DOWN);
+    connect_up(f);
+    hear(f, "PTTL");
+    say(f, ":-2\r\n");
+    hear(f, "NX");
+    assert_null(strstr(f->heard, "PSETEX"));
+    say(f, "$-1\r\n"); /* there is something again */
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(net_loop_run_once(f->loop, 2), SIO_OK);
+    store_get(f->store, SIO_STR("pic:a"), on_get, &b);
+    hear(f, "PTTL");
+    say(f, "$1\r\n2\r\n:250000\r\n");
+    wait_value(f, &b, "2");
+    assert_int_equal(f->n_written, 0);
+}
+
+/* Redis had no word of it, so what it has is older, however close. */
+static void what_was_put_meanwhile_is_written(void **state)
+{
+    struct fixture *f = *state;
+    char reply[32];
+
+    connect_up(f);
+    hang_up(f);
+    run_until(f, STORE_DOWN);
+    put(f, "pic:a", "1");
+    connect_up(f);
+    hear(f, "PTTL");
+    snprintf(reply, sizeof(reply), ":%d\r\n", LIFETIME_S * 1000);
+    say(f, reply);
+    hear(f, "PSETEX");
+    say(f, "+OK\r\n");
+}
+
 static void fetches_once_for_all(void **state)
 {
     struct fixture *f = *state;
@@ -482,6 +528,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(tells_what_is_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(fetches_what_is_stale, set_up, tear_down),
         cmocka_unit_test_setup_teardown(fetches_again_for_who_waits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_fetched_replaces_nothing, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_was_put_meanwhile_is_written, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(lists_what_is_stale, set_up, tear_down),
         cmocka_unit_test_setup_teardown(takes_nothing_that_is_no_json, set_up,
                                         tear_down),
