@@ -363,6 +363,8 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
     hub_relay_nuc(hub, nuc);
     hub_live_agents_changed(hub);
     emit_status(s, "registered", nuc->id, NULL);
+    if (hub->cluster)
+        hub_snapshot_agent_moved(hub, nuc);
     hub_events_acknowledge(e);
 }
 

@@ -111,6 +111,8 @@ void hub_snapshot_arrived(struct hub *hub, struct sio_str ip);
 void hub_snapshot_failed(struct hub *hub, struct sio_str ip, struct sio_str error);
 /* An agent left: who waits for a camera that has none now is told. */
 void hub_snapshot_agent_left(struct hub *hub);
+/* It is connected to another hub now: who waits has asked where it was, so it is asked. */
+void hub_snapshot_agent_moved(struct hub *hub, struct hub_nuc *nuc);
 
 /* /api/ip, and what is configured (info.c). */
 int hub_info_route(struct hub *hub);

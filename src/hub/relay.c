@@ -322,6 +322,8 @@ static void on_gone(struct hub_peer *peer, void *user)
 static void on_moved(struct hub_nuc *nuc, void *user)
 {
     hub_relay_live_moved(user, nuc);
+    if (hub_nuc_is_remote(nuc)) /* here, once it has registered */
+        hub_snapshot_agent_moved(user, nuc);
 }
 
 /* The configured name, or the host's, as far as it can be part of a sid. */

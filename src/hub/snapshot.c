@@ -268,6 +268,26 @@ void hub_snapshot_agent_left(struct hub *hub)
     }
 }
 
+static bool is_first_of_its_camera(const struct snapshot_call *call)
+{
+    const struct list *waiting = &call->hub->waiting;
+
+    for (const struct list *l = call->link.prev; l != waiting; l = l->prev)
+        if (str_eq(ip_of(container_of(l, struct snapshot_call, link)), ip_of(call)))
+            return false;
+    return true;
+}
+
+void hub_snapshot_agent_moved(struct hub *hub, struct hub_nuc *nuc)
+{
+    const struct snapshot_call *call;
+
+    list_for_each (call, struct snapshot_call, link, &hub->waiting)
+        if (hub_registry_agent_of(&hub->registry, ip_of(call)) == nuc &&
+            is_first_of_its_camera(call))
+            hub_live_send_capture(hub, nuc, ip_of(call));
+}
+
 static void on_snapshot(struct http_request *r, void *user)
 {
     struct snapshot_call *call = new_call(r, user);

@@ -322,6 +322,26 @@ def _():
         new.close()
 
 
+@case("who waits for a fresh snapshot gets it, though the agent moves meanwhile")
+def _():
+    with Hubs() as hubs:
+        old = come(hubs[0], "nuc_a", CAM)
+        hubs.wait_lists(lambda s: CAM in str(s["/api/nucs"]), "the agent")
+        for n, i in enumerate([1, 2, 0]):  # also to the hub that waits
+            reply = ask_fresh(hubs[2].port)
+            old.event("capture_snapshot")
+            new = SocketIO(hubs[i].port, {"nuc_id": "nuc_a"})
+            new.emit("nuc_register", {"nuc_id": "nuc_a", "camaras": [CAM], "timestamp": "t"})
+            equal(new.event("capture_snapshot"), [{"ip": CAM}])
+            send_picture(new, "nuc_a", n=n)
+            equal(reply().json().get("timestamp"), f"n{n}", str(reply()))
+            new.answer()  # it may have been asked twice
+            old.close()
+            old = new
+            hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_a"], "the agent, once")
+        old.close()
+
+
 @case("a hub that is killed is noticed within some 4 s, and its agents leave the lists")
 def _():
     with Hubs() as hubs, come(hubs[0], "nuc_a", CAM), come(hubs[1], "nuc_b") as b:
