@@ -19,6 +19,9 @@
 /* Python waits for ever; its own call() gives up after a minute. */
 #define ANSWER_MS 300000
 
+/* So they may be many, and leave room for what other servers ask. */
+#define MAX_ASKED (CLUSTER_MAX_FOREIGN / 2)
+
 struct cluster_python {
     struct sio_cluster *cluster;
     struct cluster_topic topic;
@@ -141,7 +144,7 @@ static void on_event(struct sio_event *e, void *user)
     bool asks = m->callback.id.ptr && m->base.uid.ptr;
 
     /* An event counts for more than its answer. */
-    if (asks && em->python->cluster->n_foreign < CLUSTER_MAX_FOREIGN)
+    if (asks && em->python->cluster->n_foreign < MAX_ASKED)
         em->rv = ask(em->python, em->ns, m, e);
     else
         em->rv = cluster_local_emit(em->ns, &m->base, e);

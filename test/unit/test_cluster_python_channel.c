@@ -16,6 +16,7 @@
 
 #include "alloc_fail.h"
 #include "base/str.h"
+#include "cluster/local.h"
 #include "fake_bus.h"
 #include "sio_world.h"
 
@@ -224,13 +225,15 @@ static void an_event_counts_for_more_than_its_answer(void **state)
 {
     struct fixture *f = *state;
 
-    for (int i = 0; i < 4096; i++)
+    for (unsigned i = 0; i < CLUSTER_MAX_FOREIGN; i++)
         say(f, EMIT ", \"room\": \"%1\", \"callback\": [\"%1\", \"/\", 7], "
                     "\"host_id\": \"9b4c\"}");
     (void)fake_sent(f->in_1);
     say(f, EMIT ", \"room\": \"%2\", \"callback\": [\"%2\", \"/\", 7], "
                 "\"host_id\": \"9b4c\"}");
     assert_string_equal(fake_sent(f->in_2), "2[\"e\",1]");
+    /* Nor do other servers go without one. */
+    assert_int_equal(f->cluster->n_foreign, CLUSTER_MAX_FOREIGN / 2);
 }
 
 static void counts_what_is_not_for_it(void **state)
