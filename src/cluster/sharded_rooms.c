@@ -52,7 +52,7 @@ void sharded_rooms_joined(struct sharded *s, const struct sio_str *rooms, size_t
     for (size_t i = 0; i < n; i++) {
         uint32_t at = s->next_lately++ % SHARDED_LATELY;
 
-        if (s->lately[at].until_ms > now)
+        if (s->lately[at].until_ms > s->all_lately_until_ms)
             s->all_lately_until_ms = s->lately[at].until_ms;
         s->lately[at].hash = hash(rooms[i]);
         s->lately[at].until_ms = now + LATELY_MS;
