@@ -14,6 +14,10 @@
  * Redis is away or does not answer is lost and counted (Redis keeps no message for who
  * does not listen); calls that collect answers then end at once with what is known here.
  *
+ * A message of another server that is larger than all that a client may send here
+ * (sio_server_options.max_binary_bytes, and 64 KiB) is rejected and counted: servers that
+ * send more to clients than they take from them raise that limit, all of them.
+ *
  * Whoever may publish on this Redis may send to every client and disconnect them: keep it
  * where only servers reach it, or give it users with rights (ACL) on channels.
  *
