@@ -209,6 +209,7 @@ struct call {
     struct hub *hub;
     struct http_request *request; /* NULL: gone */
     bool failed;                  /* out of memory on the way */
+    unsigned n_lists;             /* under way */
     struct map rows;
     void (*write)(struct call *call, struct wbuf *w);
 };
@@ -306,16 +307,13 @@ static void add_entry(struct call *call, const struct store_entry *entry,
         row->age_ms = entry->age_ms;
 }
 
-static void on_error_listed(int status, const struct store_entry *entry, void *user)
+/* Pictures and errors are asked for at the same time: the store may be slow. */
+static void end_list(struct call *call)
 {
-    struct call *call = user;
     struct wbuf w;
 
-    (void)status; /* without the errors there is less to say, but enough */
-    if (entry) {
-        add_entry(call, entry, strlen(HUB_KEY_ESTADO), false);
+    if (--call->n_lists > 0)
         return;
-    }
     if (call->request && call->failed) {
         http_reply_error(call->request, 500, "Error interno");
     } else if (call->request) {
@@ -326,15 +324,24 @@ static void on_error_listed(int status, const struct store_entry *entry, void *u
     free_call(call);
 }
 
+/* A store that is down has no pictures: an empty list. */
 static void on_picture_listed(int status, const struct store_entry *entry, void *user)
 {
-    struct call *call = user;
-
-    (void)status; /* a store that is down has no pictures: an empty list */
+    (void)status;
     if (entry)
-        add_entry(call, entry, strlen(HUB_KEY_SNAPSHOT), true);
+        add_entry(user, entry, strlen(HUB_KEY_SNAPSHOT), true);
     else
-        store_list(call->hub->store, SIO_STR(HUB_KEY_ESTADO), on_error_listed, call);
+        end_list(user);
+}
+
+/* Without the errors there is less to say, but enough. */
+static void on_error_listed(int status, const struct store_entry *entry, void *user)
+{
+    (void)status;
+    if (entry)
+        add_entry(user, entry, strlen(HUB_KEY_ESTADO), false);
+    else
+        end_list(user);
 }
 
 static bool is_fresh(const struct call *call, const struct row *row)
@@ -528,7 +535,9 @@ static void list_cameras(struct http_request *r, struct hub *hub,
     if (!call)
         return;
     call->write = write;
+    call->n_lists = 2;
     store_list(hub->store, SIO_STR(HUB_KEY_SNAPSHOT), on_picture_listed, call);
+    store_list(hub->store, SIO_STR(HUB_KEY_ESTADO), on_error_listed, call);
 }
 
 static void on_camaras(struct http_request *r, void *user)
