@@ -248,7 +248,8 @@ static void begin(const struct sio_emitter *e, struct outgoing *o, const char *s
  */
 static bool sharded_hear_room(const struct sio_emitter *e, struct sio_str room)
 {
-    return !sio_sharded_is_id(room) && net_loop_now_ms(e->loop) >= e->joining_until_ms;
+    return sio_sharded_has_channel(room) &&
+           net_loop_now_ms(e->loop) >= e->joining_until_ms;
 }
 
 /* What is for one room only has a channel that says so. */

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "cluster/fields.h"
 #include "engineio/msg.h"
 #include "socketio/event.h"
@@ -554,4 +555,13 @@ bool sio_sharded_is_id(struct sio_str room)
         units += c >= 0xf0;          /* of two units */
     }
     return units == ID_UNITS;
+}
+
+bool sio_sharded_has_channel(struct sio_str room)
+{
+    size_t at = room.len > RANDOM_ID_LEN ? room.len - RANDOM_ID_LEN - 1 : 0;
+
+    if (room.len > RANDOM_ID_LEN && (room.ptr[at] == '#' || room.ptr[at] == '.'))
+        return false;
+    return !sio_sharded_is_id(room);
 }

@@ -90,6 +90,11 @@ int sio_sharded_end_sockets(struct wbuf *w, const struct sio_sharded_sender *fro
  * is for it alone to all.
  */
 bool sio_sharded_is_id(struct sio_str room);
+/*
+ * True if what is for the room alone has a channel of its own.  Neither that of an id has,
+ * nor that of one which a client of Socket.IO 2 may have: "/nsp#SID", "name.SID".
+ */
+bool sio_sharded_has_channel(struct sio_str room);
 
 /* How each of from's messages ends. */
 int sio_sharded_write_tail(struct wbuf *w, const struct sio_sharded_sender *from,

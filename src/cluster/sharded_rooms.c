@@ -78,7 +78,7 @@ static bool was_joined_lately(const struct sharded *s, struct sio_str room)
 
 bool sharded_has_channel(const struct sharded *s, struct sio_str room)
 {
-    return !sio_sharded_is_id(room) && !was_joined_lately(s, room);
+    return sio_sharded_has_channel(room) && !was_joined_lately(s, room);
 }
 
 /*

@@ -215,6 +215,39 @@ static void a_room_is_heard_where_it_has_members(void **state)
     two_close(&t);
 }
 
+/* Clients of Socket.IO 2 have ids with something in front, for which nobody listens. */
+static void a_longer_id_has_no_channel_either(void **state)
+{
+    struct sio_str id = SIO_STR("/x#sid-of-twenty-chars-");
+    struct sio_target target = to_room(&id);
+    struct sio_message *m = sio_message_new("m");
+    struct sio_namespace *x;
+    struct eio_session *b;
+    struct two t;
+
+    (void)state;
+    open_two(&t);
+    x = sio_server_namespace(t.a.server, "/x", &sio_world_ops, &t.a);
+    sio_server_namespace(t.b.server, "/x", &sio_world_ops, &t.b);
+    b = fake_open_3(sio_server_engine(t.b.server));
+    fake_text(b, "0/x,");
+    (void)fake_sent(b);
+    sio_namespace_emit(x, &target, m);
+    assert_string_equal(fake_bus_channel(), "socket.io#/x#");
+    fake_bus_run();
+    assert_string_equal(fake_sent(b), "2/x,[\"m\"]");
+    /* Of "/", where the server gives its sids a name. */
+    id = SIO_STR("hub-1.sid-of-twenty-chars-");
+    sio_namespace_emit(t.a.ns, &target, m);
+    assert_string_equal(fake_bus_channel(), "socket.io#/#");
+    id = SIO_STR("not-twenty.sid-of-twenty-chars");
+    sio_namespace_emit(t.a.ns, &target, m);
+    assert_string_equal(fake_bus_channel(),
+                        "socket.io#/#not-twenty.sid-of-twenty-chars#");
+    sio_message_free(m);
+    two_close(&t);
+}
+
 /* Node takes what has an id's length for one, in UTF-16: nobody sends to its channel. */
 static void an_id_has_no_channel(void **state)
 {
@@ -900,6 +933,7 @@ int main(void)
         cmocka_unit_test(what_is_large_arrives_as_it_was),
         cmocka_unit_test(a_room_is_heard_where_it_has_members),
         cmocka_unit_test(an_id_has_no_channel),
+        cmocka_unit_test(a_longer_id_has_no_channel_either),
         cmocka_unit_test(a_target_holds_on_all_servers),
         cmocka_unit_test(what_node_says_is_understood),
         cmocka_unit_test(orders_are_carried_out_everywhere),
