@@ -13,9 +13,9 @@
 
 #include <sioc/cluster.h>
 
-#include "cluster/questions.h"
 #include "../unit/fake_bus.h"
 #include "../unit/fake_eio.h"
+#include "cluster/questions.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
