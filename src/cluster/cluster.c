@@ -139,8 +139,25 @@ struct cluster_bus *sio_cluster_bus(struct sio_cluster *c)
 
 /* For adapters. */
 
+static int set_channel(struct cluster_adapter *a)
+{
+    struct sio_str nsp = sio_namespace_name(a->rooms.base.ns);
+    size_t key_len = strlen(a->cluster->key);
+    char *text = mem_alloc(key_len + nsp.len + 2);
+
+    if (!text)
+        return SIO_ERR_NOMEM;
+    memcpy(text, a->cluster->key, key_len);
+    text[key_len] = '#';
+    memcpy(text + key_len + 1, nsp.ptr, nsp.len);
+    text[key_len + 1 + nsp.len] = '#';
+    a->channel = (struct sio_str){text, key_len + nsp.len + 2};
+    return SIO_OK;
+}
+
 int cluster_adapter_init(struct cluster_adapter *a, struct sio_cluster *c,
                          const struct sio_adapter_ops *ops,
+                         const struct cluster_words *words,
                          const struct cluster_answer_ops *answers,
                          struct sio_namespace *ns)
 {
@@ -148,12 +165,17 @@ int cluster_adapter_init(struct cluster_adapter *a, struct sio_cluster *c,
 
     sio_rooms_init(&a->rooms, ops, ns);
     a->cluster = c;
+    a->words = words;
     a->answers = answers;
     list_init(&a->questions);
     list_init(&a->sides);
-    rv = map_add(&c->adapters, &a->node, sio_namespace_name(ns));
-    if (rv < 0)
+    rv = set_channel(a);
+    if (rv == SIO_OK)
+        rv = map_add(&c->adapters, &a->node, sio_namespace_name(ns));
+    if (rv < 0) {
+        mem_free((char *)a->channel.ptr);
         sio_rooms_fini(&a->rooms);
+    }
     return rv;
 }
 
@@ -162,6 +184,7 @@ void cluster_adapter_fini(struct cluster_adapter *a)
     map_remove(&a->cluster->adapters, &a->node);
     cluster_local_end(a);
     cluster_questions_end(a);
+    mem_free((char *)a->channel.ptr);
     sio_rooms_fini(&a->rooms);
 }
 
@@ -194,6 +217,30 @@ int cluster_publish(struct sio_cluster *c, enum cluster_topic_kind kind,
         c->stats.n_sent++;
     else
         c->stats.n_dropped++;
+    return rv;
+}
+
+void cluster_add_channel(struct wbuf *w, const struct cluster_adapter *a,
+                         struct sio_str name)
+{
+    wbuf_add_str(w, a->channel);
+    wbuf_add_str(w, name);
+    wbuf_add_byte(w, '#');
+}
+
+int cluster_publish_to(struct cluster_adapter *a, enum cluster_topic_kind kind,
+                       struct sio_str name, struct wbuf *w,
+                       const struct sio_cluster_refs *refs)
+{
+    struct wbuf channel;
+    int rv;
+
+    wbuf_init(&channel, UINT32_MAX);
+    cluster_add_channel(&channel, a, name);
+    rv = channel.error;
+    if (rv == SIO_OK)
+        rv = cluster_publish(a->cluster, kind, wbuf_str(&channel), w, refs);
+    wbuf_fini(&channel);
     return rv;
 }
 

@@ -5,7 +5,7 @@
  * kinds: pubsub.c or sharded.c.  Both
  *
  *     begin with a cluster_adapter, whose functions towards the namespace are those of
- *     rooms.h but for broadcast and remote_*;
+ *     rooms.h, and for other servers those of calls.h, in words of their own;
  *     listen and publish on the cluster's bus (bus.h);
  *     keep what they ask the other servers among the questions (questions.h);
  *     do what the others want done here with local.h, whose answers come back through
@@ -65,13 +65,17 @@ struct cluster_answer_ops {
                 struct sio_event *e);
 };
 
+struct cluster_words; /* calls.h */
+
 struct cluster_adapter {
     struct sio_rooms rooms; /* first */
     struct sio_cluster *cluster;
+    const struct cluster_words *words;
     const struct cluster_answer_ops *answers;
-    struct map_node node;  /* in the cluster */
-    struct list questions; /* struct cluster_question.in_adapter */
-    struct list sides;     /* side emits of others that wait for an answer: local.c */
+    struct sio_str channel; /* KEY#NSP#, the adapter's own */
+    struct map_node node;   /* in the cluster */
+    struct list questions;  /* struct cluster_question.in_adapter */
+    struct list sides;      /* side emits of others that wait for an answer: local.c */
 };
 
 static inline struct cluster_adapter *cluster_adapter_of(struct sio_adapter *a)
@@ -86,6 +90,7 @@ static inline struct cluster_adapter *cluster_adapter_of(struct sio_adapter *a)
  */
 int cluster_adapter_init(struct cluster_adapter *a, struct sio_cluster *c,
                          const struct sio_adapter_ops *ops,
+                         const struct cluster_words *words,
                          const struct cluster_answer_ops *answers,
                          struct sio_namespace *ns);
 /* Ends what it still owes, its questions among that. */
@@ -108,6 +113,14 @@ struct sio_cluster_refs;
 int cluster_publish(struct sio_cluster *c, enum cluster_topic_kind kind,
                     struct sio_str channel, struct wbuf *w,
                     const struct sio_cluster_refs *refs);
+
+/* KEY#NSP#name#, behind what w holds. */
+void cluster_add_channel(struct wbuf *w, const struct cluster_adapter *a,
+                         struct sio_str name);
+/* cluster_publish there. */
+int cluster_publish_to(struct cluster_adapter *a, enum cluster_topic_kind kind,
+                       struct sio_str name, struct wbuf *w,
+                       const struct sio_cluster_refs *refs);
 
 /*
  * The most bytes that a message from another server may have: whatever a client may send

@@ -7,199 +7,101 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "cluster/codec.h"
-#include "cluster/questions.h"
+#include "cluster/calls.h"
 
-static struct pubsub *pubsub_of(struct sio_adapter *a)
+static struct pubsub *pubsub_of(struct cluster_adapter *a)
 {
-    return container_of(cluster_adapter_of(a), struct pubsub, base);
+    return container_of(a, struct pubsub, base);
 }
 
-static struct sio_str request_channel(const struct pubsub *p)
+static struct sio_str uid_of(const struct cluster_adapter *a)
 {
-    return p->requests.name;
+    return sio_cluster_uid(a->cluster);
+}
+
+static struct sio_str nsp_of(const struct cluster_adapter *a)
+{
+    return sio_namespace_name(a->rooms.base.ns);
 }
 
 /*
- * Going out
+ * Words
  */
 
-static int publish(struct pubsub *p, struct sio_str channel, struct wbuf *w)
+static const struct cluster_topic *all_servers(const struct cluster_adapter *a)
 {
-    return cluster_publish(p->base.cluster, CLUSTER_CHANNEL, channel, w, NULL);
+    return &container_of(a, const struct pubsub, base)->requests;
 }
 
-/* Where exactly one room is meant, servers that do not have it see so by the channel. */
-static int publish_broadcast(struct pubsub *p, const struct sio_target *target,
-                             struct wbuf *w, const struct sio_cluster_refs *refs)
+/* Who does not have the room sees so by the channel. */
+static bool has_channel(const struct cluster_adapter *a, struct sio_str room)
 {
-    struct sio_cluster *c = p->base.cluster;
-    struct wbuf channel;
-    int rv;
-
-    if (!target || target->n_rooms != 1)
-        return cluster_publish(c, CLUSTER_CHANNEL, pubsub_channel(p), w, refs);
-    wbuf_init(&channel, UINT32_MAX);
-    wbuf_add_str(&channel, pubsub_channel(p));
-    wbuf_add_str(&channel, target->rooms[0]);
-    wbuf_add_byte(&channel, '#');
-    rv = channel.error;
-    if (rv == SIO_OK)
-        rv = cluster_publish(c, CLUSTER_CHANNEL, wbuf_str(&channel), w, refs);
-    wbuf_fini(&channel);
-    return rv;
+    (void)a;
+    (void)room;
+    return true;
 }
 
-/* What Redis does not take is lost for the others, and counted; it was sent here. */
-static int broadcast(struct sio_adapter *a, const struct sio_target *target,
-                     struct sio_message *m)
+static int write_broadcast(const struct cluster_adapter *a, struct wbuf *w,
+                           struct sio_cluster_refs *refs,
+                           const struct sio_target *target, struct sio_message *m)
 {
-    struct pubsub *p = pubsub_of(a);
-    struct sio_cluster_refs refs = {.n = 0};
-    int n = sio_rooms_broadcast(a, target, m);
-    struct wbuf w;
-    int rv;
-
-    if (n < 0 || (target && target->local))
-        return n;
-    wbuf_init(&w, UINT32_MAX);
-    rv =
-        sio_cluster_write_broadcast(&w, &refs, pubsub_uid(p), pubsub_nsp(p), target, m);
-    if (rv == SIO_OK)
-        (void)publish_broadcast(p, target, &w, &refs);
-    sio_cluster_refs_fini(&refs);
-    wbuf_fini(&w);
-    return rv < 0 ? rv : n;
+    return sio_cluster_write_broadcast(w, refs, uid_of(a), nsp_of(a), target, m);
 }
 
-static int order(struct sio_adapter *a, enum sio_cluster_type type,
-                 const struct sio_target *target, const struct sio_str *names, size_t n,
-                 bool close)
+static int write_ask(const struct cluster_adapter *a, struct wbuf *w, struct sio_str id,
+                     const struct sio_target *target, struct sio_message *m,
+                     uint32_t timeout_ms)
 {
-    static const struct sio_str no_answer;
-    struct pubsub *p = pubsub_of(a);
-    struct wbuf w;
-    int rv;
-
-    wbuf_init(&w, UINT32_MAX);
-    rv = sio_cluster_write_request(&w, type, pubsub_uid(p), no_answer, target, names, n,
-                                   close);
-    if (rv == SIO_OK)
-        rv = publish(p, request_channel(p), &w);
-    wbuf_fini(&w);
-    return rv;
+    return sio_cluster_write_ask(w, uid_of(a), id, nsp_of(a), target, m, timeout_ms);
 }
 
-static int remote_join(struct sio_adapter *a, const struct sio_target *target,
-                       const struct sio_str *rooms, size_t n)
+static int write_order(const struct cluster_adapter *a, struct wbuf *w,
+                       enum cluster_order what, struct sio_str id,
+                       const struct sio_target *target, const struct sio_str *rooms,
+                       size_t n, bool close)
 {
-    return order(a, SIO_CLUSTER_JOIN, target, rooms, n, false);
+    static const enum sio_cluster_type types[] = {
+        [CLUSTER_JOIN] = SIO_CLUSTER_JOIN,
+        [CLUSTER_LEAVE] = SIO_CLUSTER_LEAVE,
+        [CLUSTER_DISCONNECT] = SIO_CLUSTER_DISCONNECT,
+        [CLUSTER_LIST] = SIO_CLUSTER_FETCH,
+    };
+
+    return sio_cluster_write_request(w, types[what], uid_of(a), id, target, rooms, n,
+                                     close);
 }
 
-static int remote_leave(struct sio_adapter *a, const struct sio_target *target,
-                        const struct sio_str *rooms, size_t n)
+static int write_side(const struct cluster_adapter *a, struct wbuf *w,
+                      struct sio_str id, struct sio_message *m)
 {
-    return order(a, SIO_CLUSTER_LEAVE, target, rooms, n, false);
+    return sio_cluster_write_side_emit(w, uid_of(a), id, m);
 }
 
-static int remote_disconnect(struct sio_adapter *a, const struct sio_target *target,
-                             bool close)
-{
-    return order(a, SIO_CLUSTER_DISCONNECT, target, NULL, 0, close);
-}
-
-static int question_new(struct pubsub *p, enum cluster_question_kind kind,
-                        uint32_t timeout_ms, struct cluster_question **q)
-{
-    return cluster_question_new(&p->base, kind, timeout_ms, CLUSTER_CHANNEL,
-                                request_channel(p), p->requests.confirmed, q);
-}
-
-/* Publishes a question that was written with status rv; it starts, or goes. */
-static int ask(struct pubsub *p, struct cluster_question *q, struct wbuf *w, int rv,
-               struct sio_answers *answers, struct sio_fetch *fetch)
-{
-    if (rv == SIO_OK)
-        rv = publish(p, request_channel(p), w);
-    wbuf_fini(w);
-    if (rv == SIO_OK)
-        cluster_question_start(q, answers, fetch);
-    else
-        cluster_question_cancel(q);
-    return rv;
-}
-
-static int remote_ask(struct sio_adapter *a, const struct sio_target *target,
-                      struct sio_message *m, uint32_t timeout_ms,
-                      struct sio_answers *answers)
-{
-    struct pubsub *p = pubsub_of(a);
-    struct cluster_question *q;
-    struct wbuf w;
-    int rv;
-
-    if (timeout_ms == 0)
-        timeout_ms = p->base.cluster->request_timeout_ms;
-    rv = question_new(p, CLUSTER_ASK, timeout_ms, &q);
-    if (rv < 0)
-        return rv;
-    wbuf_init(&w, UINT32_MAX);
-    rv = sio_cluster_write_ask(&w, pubsub_uid(p), cluster_question_id(q), pubsub_nsp(p),
-                               target, m, timeout_ms);
-    return ask(p, q, &w, rv, answers, NULL);
-}
-
-static int remote_fetch(struct sio_adapter *a, const struct sio_target *target,
-                        struct sio_fetch *fetch)
-{
-    struct pubsub *p = pubsub_of(a);
-    struct cluster_question *q;
-    struct wbuf w;
-    int rv = question_new(p, CLUSTER_FETCH, 0, &q);
-
-    if (rv < 0)
-        return rv;
-    wbuf_init(&w, UINT32_MAX);
-    rv = sio_cluster_write_request(&w, SIO_CLUSTER_FETCH, pubsub_uid(p),
-                                   cluster_question_id(q), target, NULL, 0, false);
-    return ask(p, q, &w, rv, NULL, fetch);
-}
-
-static int remote_side_emit(struct sio_adapter *a, struct sio_message *m,
-                            uint32_t timeout_ms, struct sio_answers *answers)
-{
-    struct pubsub *p = pubsub_of(a);
-    struct sio_str id = {NULL, 0};
-    struct cluster_question *q = NULL;
-    struct wbuf w;
-    int rv = SIO_OK;
-
-    if (answers)
-        rv = question_new(p, CLUSTER_SIDE, timeout_ms, &q);
-    if (rv < 0)
-        return rv;
-    if (q)
-        id = cluster_question_id(q);
-    wbuf_init(&w, UINT32_MAX);
-    rv = sio_cluster_write_side_emit(&w, pubsub_uid(p), id, m);
-    if (q)
-        return ask(p, q, &w, rv, answers, NULL);
-    if (rv == SIO_OK)
-        rv = publish(p, request_channel(p), &w);
-    wbuf_fini(&w);
-    return rv;
-}
+static const struct cluster_words words = {
+    .kind = CLUSTER_CHANNEL,
+    .all = all_servers,
+    .has_channel = has_channel,
+    .broadcast = write_broadcast,
+    .ask = write_ask,
+    .order = write_order,
+    .side = write_side,
+};
 
 /*
  * Answers to others
  */
+
+static void publish_answer(struct pubsub *p, struct sio_str channel, struct wbuf *w)
+{
+    (void)cluster_publish(p->base.cluster, CLUSTER_CHANNEL, channel, w, NULL);
+}
 
 void pubsub_say(struct pubsub *p, const struct cluster_origin *to, struct wbuf *w)
 {
     struct wbuf channel;
 
     if (!p->base.cluster->direct_answers || to->uid.len == 0) {
-        (void)publish(p, p->responses.name, w);
+        publish_answer(p, p->responses.name, w);
         return;
     }
     wbuf_init(&channel, UINT32_MAX);
@@ -207,7 +109,7 @@ void pubsub_say(struct pubsub *p, const struct cluster_origin *to, struct wbuf *
     wbuf_add_str(&channel, to->uid);
     wbuf_add_byte(&channel, '#');
     if (channel.error == SIO_OK)
-        (void)publish(p, wbuf_str(&channel), w);
+        publish_answer(p, wbuf_str(&channel), w);
     wbuf_fini(&channel);
 }
 
@@ -218,7 +120,7 @@ static void say_count(struct cluster_adapter *a, const struct cluster_origin *to
 
     wbuf_init(&w, UINT32_MAX);
     if (sio_cluster_write_count(&w, to->request_id, n) == SIO_OK)
-        pubsub_say(container_of(a, struct pubsub, base), to, &w);
+        pubsub_say(pubsub_of(a), to, &w);
     wbuf_fini(&w);
 }
 
@@ -229,7 +131,7 @@ static void say_ack(struct cluster_adapter *a, const struct cluster_origin *to,
 
     wbuf_init(&w, UINT32_MAX);
     if (sio_cluster_write_ack(&w, to->request_id, e) == SIO_OK)
-        pubsub_say(container_of(a, struct pubsub, base), to, &w);
+        pubsub_say(pubsub_of(a), to, &w);
     wbuf_fini(&w);
 }
 
@@ -244,7 +146,7 @@ static int say_side(struct cluster_adapter *a, const struct cluster_origin *to,
     wbuf_init(&w, UINT32_MAX);
     rv = sio_cluster_write_answer(&w, to->request_id, sio_event_arg(e, 0));
     if (rv == SIO_OK)
-        pubsub_say(container_of(a, struct pubsub, base), to, &w);
+        pubsub_say(pubsub_of(a), to, &w);
     wbuf_fini(&w);
     return rv;
 }
@@ -320,7 +222,7 @@ static int listen_all(struct pubsub *p)
 
 static void pubsub_free(struct sio_adapter *a)
 {
-    struct pubsub *p = pubsub_of(a);
+    struct pubsub *p = pubsub_of(cluster_adapter_of(a));
     struct cluster_bus *bus = p->base.cluster->bus;
 
     cluster_bus_unlisten(bus, &p->broadcasts);
@@ -338,31 +240,24 @@ static const struct sio_adapter_ops adapter_ops = {
     .leave_all = sio_rooms_leave_all,
     .in = sio_rooms_in,
     .room_size = sio_rooms_size,
-    .broadcast = broadcast,
+    .broadcast = cluster_broadcast,
     .sockets = sio_rooms_sockets,
     .rooms = sio_rooms_of_socket,
-    .remote_join = remote_join,
-    .remote_leave = remote_leave,
-    .remote_disconnect = remote_disconnect,
-    .remote_ask = remote_ask,
-    .remote_fetch = remote_fetch,
-    .remote_side_emit = remote_side_emit,
+    .remote_join = cluster_remote_join,
+    .remote_leave = cluster_remote_leave,
+    .remote_disconnect = cluster_remote_disconnect,
+    .remote_ask = cluster_remote_ask,
+    .remote_fetch = cluster_remote_fetch,
+    .remote_side_emit = cluster_remote_side_emit,
 };
 
 struct sio_adapter *cluster_pubsub_new(struct sio_cluster *c, struct sio_namespace *ns)
 {
-    struct sio_str name = sio_namespace_name(ns);
-    size_t key_len = strlen(c->key);
-    struct pubsub *p = mem_alloc(sizeof(*p) + key_len + name.len + 3);
+    struct pubsub *p = mem_new(struct pubsub);
 
     if (!p)
         return NULL;
-    p->channel_len = key_len + name.len + 2;
-    memcpy(p->channel, c->key, key_len);
-    p->channel[key_len] = '#';
-    memcpy(p->channel + key_len + 1, name.ptr, name.len);
-    p->channel[key_len + 1 + name.len] = '#';
-    if (cluster_adapter_init(&p->base, c, &adapter_ops, &answer_ops, ns) < 0) {
+    if (cluster_adapter_init(&p->base, c, &adapter_ops, &words, &answer_ops, ns) < 0) {
         mem_free(p);
         return NULL;
     }

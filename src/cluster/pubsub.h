@@ -21,8 +21,6 @@ struct pubsub {
     struct cluster_topic requests;
     struct cluster_topic responses;
     struct cluster_topic own_responses;
-    size_t channel_len;
-    char channel[]; /* KEY#NSP# */
 };
 
 static inline struct sio_str pubsub_uid(const struct pubsub *p)
@@ -42,7 +40,7 @@ static inline struct sio_str pubsub_nsp(const struct pubsub *p)
 
 static inline struct sio_str pubsub_channel(const struct pubsub *p)
 {
-    return (struct sio_str){p->channel, p->channel_len};
+    return p->base.channel;
 }
 
 /* Publishes an answer, which w holds. */

@@ -46,7 +46,8 @@ static void on_event(struct sio_event *e, void *user)
 static bool is_elsewhere(struct pubsub *p, struct sio_str channel)
 {
     const struct sio_recovery *recovery = pubsub_ns(p)->recovery;
-    struct sio_str room = {channel.ptr + p->channel_len, channel.len - p->channel_len};
+    struct sio_str room = {channel.ptr + pubsub_channel(p).len,
+                           channel.len - pubsub_channel(p).len};
 
     if (room.len == 0 || (recovery && recovery->n_tickets > recovery->n_present))
         return false;

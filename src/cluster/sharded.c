@@ -7,190 +7,86 @@
 
 #include "base/mem.h"
 #include "base/str.h"
-#include "cluster/questions.h"
+#include "cluster/calls.h"
 
 static const struct sio_str no_answer;
 
-/*
- * Going out
- */
-
-void sharded_add_channel(struct wbuf *w, const struct sharded *s, struct sio_str name)
+static const struct sharded *const_sharded(const struct cluster_adapter *a)
 {
-    wbuf_add_str(w, sharded_channel(s));
-    wbuf_add_str(w, name);
-    wbuf_add_byte(w, '#');
-}
-
-static int publish(struct sharded *s, struct wbuf *w,
-                   const struct sio_cluster_refs *refs)
-{
-    return cluster_publish(s->base.cluster, CLUSTER_SHARD, sharded_channel(s), w, refs);
-}
-
-static int publish_to(struct sharded *s, struct sio_str name, struct wbuf *w,
-                      const struct sio_cluster_refs *refs)
-{
-    struct wbuf channel;
-    int rv;
-
-    wbuf_init(&channel, UINT32_MAX);
-    sharded_add_channel(&channel, s, name);
-    rv = channel.error < 0 ? channel.error
-                           : cluster_publish(s->base.cluster, CLUSTER_SHARD,
-                                             wbuf_str(&channel), w, refs);
-    wbuf_fini(&channel);
-    return rv;
+    return container_of(a, const struct sharded, base);
 }
 
 /*
- * Sockets here have it before Redis does: it may be away, or hang.  What it does not take
- * is lost for the others, and counted.
+ * Words
  */
-static int broadcast(struct sio_adapter *a, const struct sio_target *target,
-                     struct sio_message *m)
-{
-    struct sharded *s = sharded_of(a);
-    const struct sio_sharded_sender me = sharded_me(s);
-    struct sio_cluster_refs refs = {.n = 0};
-    int n = sio_rooms_broadcast(a, target, m);
-    struct wbuf w;
-    int rv;
 
-    if (n < 0 || (target && target->local))
-        return n;
-    wbuf_init(&w, UINT32_MAX);
-    rv = sio_sharded_write_broadcast(&w, &refs, &me, no_answer, target, m, 0);
-    if (rv == SIO_OK) {
-        if (target && target->n_rooms == 1 && sharded_has_channel(s, target->rooms[0]))
-            (void)publish_to(s, target->rooms[0], &w, &refs);
-        else
-            (void)publish(s, &w, &refs);
-    }
-    sio_cluster_refs_fini(&refs);
-    wbuf_fini(&w);
-    return rv < 0 ? rv : n;
+static const struct cluster_topic *all_servers(const struct cluster_adapter *a)
+{
+    return &const_sharded(a)->all;
 }
 
-static int order(struct sharded *s, enum sio_sharded_type type,
-                 const struct sio_target *target, const struct sio_str *names, size_t n,
-                 bool close)
+static bool has_channel(const struct cluster_adapter *a, struct sio_str room)
 {
-    const struct sio_sharded_sender me = sharded_me(s);
-    struct wbuf w;
-    int rv;
-
-    wbuf_init(&w, UINT32_MAX);
-    rv = sio_sharded_write_request(&w, &me, type, no_answer, target, names, n, close);
-    if (rv == SIO_OK)
-        rv = publish(s, &w, NULL);
-    wbuf_fini(&w);
-    return rv;
+    return sharded_has_channel(const_sharded(a), room);
 }
+
+static int write_broadcast(const struct cluster_adapter *a, struct wbuf *w,
+                           struct sio_cluster_refs *refs,
+                           const struct sio_target *target, struct sio_message *m)
+{
+    const struct sio_sharded_sender me = sharded_me(const_sharded(a));
+
+    return sio_sharded_write_broadcast(w, refs, &me, no_answer, target, m, 0);
+}
+
+static int write_ask(const struct cluster_adapter *a, struct wbuf *w, struct sio_str id,
+                     const struct sio_target *target, struct sio_message *m,
+                     uint32_t timeout_ms)
+{
+    const struct sio_sharded_sender me = sharded_me(const_sharded(a));
+
+    return sio_sharded_write_broadcast(w, NULL, &me, id, target, m, timeout_ms);
+}
+
+static int write_order(const struct cluster_adapter *a, struct wbuf *w,
+                       enum cluster_order what, struct sio_str id,
+                       const struct sio_target *target, const struct sio_str *rooms,
+                       size_t n, bool close)
+{
+    static const enum sio_sharded_type types[] = {
+        [CLUSTER_JOIN] = SIO_SHARDED_JOIN,
+        [CLUSTER_LEAVE] = SIO_SHARDED_LEAVE,
+        [CLUSTER_DISCONNECT] = SIO_SHARDED_DISCONNECT,
+        [CLUSTER_LIST] = SIO_SHARDED_FETCH,
+    };
+    const struct sio_sharded_sender me = sharded_me(const_sharded(a));
+
+    return sio_sharded_write_request(w, &me, types[what], id, target, rooms, n, close);
+}
+
+static int write_side(const struct cluster_adapter *a, struct wbuf *w,
+                      struct sio_str id, struct sio_message *m)
+{
+    const struct sio_sharded_sender me = sharded_me(const_sharded(a));
+
+    return sio_sharded_write_side_emit(w, &me, id, m);
+}
+
+static const struct cluster_words words = {
+    .kind = CLUSTER_SHARD,
+    .all = all_servers,
+    .has_channel = has_channel,
+    .broadcast = write_broadcast,
+    .ask = write_ask,
+    .order = write_order,
+    .side = write_side,
+};
 
 static int remote_join(struct sio_adapter *a, const struct sio_target *target,
                        const struct sio_str *rooms, size_t n)
 {
-    struct sharded *s = sharded_of(a);
-
-    sharded_rooms_joined(s, rooms, n);
-    return order(s, SIO_SHARDED_JOIN, target, rooms, n, false);
-}
-
-static int remote_leave(struct sio_adapter *a, const struct sio_target *target,
-                        const struct sio_str *rooms, size_t n)
-{
-    return order(sharded_of(a), SIO_SHARDED_LEAVE, target, rooms, n, false);
-}
-
-static int remote_disconnect(struct sio_adapter *a, const struct sio_target *target,
-                             bool close)
-{
-    return order(sharded_of(a), SIO_SHARDED_DISCONNECT, target, NULL, 0, close);
-}
-
-static int question_new(struct sharded *s, enum cluster_question_kind kind,
-                        uint32_t timeout_ms, struct cluster_question **q)
-{
-    return cluster_question_new(&s->base, kind, timeout_ms, CLUSTER_SHARD,
-                                sharded_channel(s), s->all.confirmed, q);
-}
-
-/* Publishes a question that was written with status rv; it starts, or goes. */
-static int ask(struct sharded *s, struct cluster_question *q, struct wbuf *w, int rv,
-               struct sio_answers *answers, struct sio_fetch *fetch)
-{
-    if (rv == SIO_OK)
-        rv = publish(s, w, NULL);
-    wbuf_fini(w);
-    if (rv == SIO_OK)
-        cluster_question_start(q, answers, fetch);
-    else
-        cluster_question_cancel(q);
-    return rv;
-}
-
-/* To all, also where it is for one room: all are counted, and all say how many they ask. */
-static int remote_ask(struct sio_adapter *a, const struct sio_target *target,
-                      struct sio_message *m, uint32_t timeout_ms,
-                      struct sio_answers *answers)
-{
-    struct sharded *s = sharded_of(a);
-    const struct sio_sharded_sender me = sharded_me(s);
-    struct cluster_question *q;
-    struct wbuf w;
-    int rv;
-
-    if (timeout_ms == 0)
-        timeout_ms = s->base.cluster->request_timeout_ms;
-    rv = question_new(s, CLUSTER_ASK, timeout_ms, &q);
-    if (rv < 0)
-        return rv;
-    wbuf_init(&w, UINT32_MAX);
-    rv = sio_sharded_write_broadcast(&w, NULL, &me, cluster_question_id(q), target, m,
-                                     timeout_ms);
-    return ask(s, q, &w, rv, answers, NULL);
-}
-
-static int remote_fetch(struct sio_adapter *a, const struct sio_target *target,
-                        struct sio_fetch *fetch)
-{
-    struct sharded *s = sharded_of(a);
-    const struct sio_sharded_sender me = sharded_me(s);
-    struct cluster_question *q;
-    struct wbuf w;
-    int rv = question_new(s, CLUSTER_FETCH, 0, &q);
-
-    if (rv < 0)
-        return rv;
-    wbuf_init(&w, UINT32_MAX);
-    rv = sio_sharded_write_request(&w, &me, SIO_SHARDED_FETCH, cluster_question_id(q),
-                                   target, NULL, 0, false);
-    return ask(s, q, &w, rv, NULL, fetch);
-}
-
-static int remote_side_emit(struct sio_adapter *a, struct sio_message *m,
-                            uint32_t timeout_ms, struct sio_answers *answers)
-{
-    struct sharded *s = sharded_of(a);
-    const struct sio_sharded_sender me = sharded_me(s);
-    struct cluster_question *q = NULL;
-    struct wbuf w;
-    int rv = SIO_OK;
-
-    if (answers)
-        rv = question_new(s, CLUSTER_SIDE, timeout_ms, &q);
-    if (rv < 0)
-        return rv;
-    wbuf_init(&w, UINT32_MAX);
-    rv =
-        sio_sharded_write_side_emit(&w, &me, q ? cluster_question_id(q) : no_answer, m);
-    if (q)
-        return ask(s, q, &w, rv, answers, NULL);
-    if (rv == SIO_OK)
-        rv = publish(s, &w, NULL);
-    wbuf_fini(&w);
-    return rv;
+    sharded_rooms_joined(sharded_of(a), rooms, n);
+    return cluster_remote_join(a, target, rooms, n);
 }
 
 /*
@@ -199,7 +95,7 @@ static int remote_side_emit(struct sio_adapter *a, struct sio_message *m,
 
 void sharded_say(struct sharded *s, const struct cluster_origin *to, struct wbuf *w)
 {
-    (void)publish_to(s, to->uid, w, NULL);
+    (void)cluster_publish_to(&s->base, CLUSTER_SHARD, to->uid, w, NULL);
 }
 
 static void say_count(struct cluster_adapter *a, const struct cluster_origin *to,
@@ -256,7 +152,7 @@ static int listen_own(struct sharded *s)
     int rv;
 
     wbuf_init(&w, UINT32_MAX);
-    sharded_add_channel(&w, s, sio_cluster_uid(s->base.cluster));
+    cluster_add_channel(&w, &s->base, sio_cluster_uid(s->base.cluster));
     rv = w.error < 0 ? w.error
                      : cluster_bus_listen(bus, &s->own, CLUSTER_SHARD, wbuf_str(&w),
                                           sharded_on_message, s);
@@ -303,15 +199,15 @@ static const struct sio_adapter_ops adapter_ops = {
     .leave_all = sio_rooms_leave_all,
     .in = sio_rooms_in,
     .room_size = sio_rooms_size,
-    .broadcast = broadcast,
+    .broadcast = cluster_broadcast,
     .sockets = sio_rooms_sockets,
     .rooms = sio_rooms_of_socket,
     .remote_join = remote_join,
-    .remote_leave = remote_leave,
-    .remote_disconnect = remote_disconnect,
-    .remote_ask = remote_ask,
-    .remote_fetch = remote_fetch,
-    .remote_side_emit = remote_side_emit,
+    .remote_leave = cluster_remote_leave,
+    .remote_disconnect = cluster_remote_disconnect,
+    .remote_ask = cluster_remote_ask,
+    .remote_fetch = cluster_remote_fetch,
+    .remote_side_emit = cluster_remote_side_emit,
 };
 
 /*
@@ -329,33 +225,18 @@ static bool is_clear(const struct sio_cluster *c, struct sio_str name)
     return false;
 }
 
-static struct sharded *sharded_alloc(const struct sio_cluster *c, struct sio_str name)
-{
-    size_t key_len = strlen(c->key);
-    struct sharded *s = mem_alloc(sizeof(*s) + key_len + name.len + 2);
-
-    if (!s)
-        return NULL;
-    s->channel_len = key_len + name.len + 2;
-    memcpy(s->channel, c->key, key_len);
-    s->channel[key_len] = '#';
-    memcpy(s->channel + key_len + 1, name.ptr, name.len);
-    s->channel[key_len + 1 + name.len] = '#';
-    wbuf_init(&s->tails, UINT32_MAX);
-    return s;
-}
-
 struct sio_adapter *cluster_sharded_new(struct sio_cluster *c, struct sio_namespace *ns)
 {
-    struct sio_str name = sio_namespace_name(ns);
-    struct sharded *s = is_clear(c, name) ? sharded_alloc(c, name) : NULL;
+    struct sharded *s =
+        is_clear(c, sio_namespace_name(ns)) ? mem_new(struct sharded) : NULL;
 
     if (!s)
         return NULL;
-    if (cluster_adapter_init(&s->base, c, &adapter_ops, &answer_ops, ns) < 0) {
+    if (cluster_adapter_init(&s->base, c, &adapter_ops, &words, &answer_ops, ns) < 0) {
         mem_free(s);
         return NULL;
     }
+    wbuf_init(&s->tails, UINT32_MAX);
     sharded_rooms_init(s);
     if (write_tails(s) < 0 || listen_all(s) < 0) {
         sharded_free(&s->base.rooms.base);

@@ -40,8 +40,6 @@ struct sharded {
 
     struct wbuf tails; /* how our own messages end: JSON, then MessagePack */
     size_t json_tail_len;
-    size_t channel_len;
-    char channel[]; /* KEY#NSP# */
 };
 
 static inline struct sharded *sharded_of(struct sio_adapter *a)
@@ -64,11 +62,9 @@ static inline struct sio_sharded_sender sharded_me(const struct sharded *s)
 
 static inline struct sio_str sharded_channel(const struct sharded *s)
 {
-    return (struct sio_str){s->channel, s->channel_len};
+    return s->base.channel;
 }
 
-/* KEY#NSP#name#, in w. */
-void sharded_add_channel(struct wbuf *w, const struct sharded *s, struct sio_str name);
 /* Publishes an answer, which w holds. */
 void sharded_say(struct sharded *s, const struct cluster_origin *to, struct wbuf *w);
 

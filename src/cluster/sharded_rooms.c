@@ -140,8 +140,8 @@ static bool rest(struct sharded *s, struct sharded_room *room)
 
     if (!recovery || recovery->n_tickets <= recovery->n_present)
         return false;
-    name.ptr += s->channel_len;
-    name.len -= s->channel_len + 1; /* the '#' at its end */
+    name.ptr += sharded_channel(s).len;
+    name.len -= sharded_channel(s).len + 1; /* the '#' at its end */
     if (s->resting.n_items >= MAX_RESTING) {
         struct sharded_room *oldest = next_to_expire(s);
 
@@ -169,7 +169,7 @@ static int listen_to(struct sharded *s, struct sharded_room *room, struct sio_st
     int rv;
 
     wbuf_init(&w, UINT32_MAX);
-    sharded_add_channel(&w, s, name);
+    cluster_add_channel(&w, &s->base, name);
     rv = w.error;
     if (rv == SIO_OK)
         rv = cluster_bus_listen(bus, &room->topic, CLUSTER_SHARD, wbuf_str(&w),
