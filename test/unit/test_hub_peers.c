@@ -35,7 +35,7 @@ struct one_hub {
     bool frozen;
     struct hub_nuc_socket sockets[SOCKETS];
     char id[RANDOM_ID_LEN + 1];
-    char name[8];
+    char name[16];
     unsigned n_up;
     unsigned n_left;
     unsigned n_gone;
