@@ -45,7 +45,7 @@ struct cluster_topic {
     struct bus_channel *channel;
 };
 
-/* Both come from the loop, never out of a call to the bus. */
+/* Both come from the loop, never out of a call to the bus, and may be NULL. */
 struct cluster_bus_ops {
     /* From now on nothing is missed of what is published on confirmed topics. */
     void (*on_up)(struct cluster_bus *bus, void *user);

@@ -21,12 +21,6 @@
 
 #define COMPLAINTS_PER_MINUTE 5
 
-static void on_up(struct cluster_bus *bus, void *user)
-{
-    (void)bus;
-    (void)user;
-}
-
 /* Answers that are published now reach nobody. */
 static void on_down(struct cluster_bus *bus, void *user)
 {
@@ -34,7 +28,7 @@ static void on_down(struct cluster_bus *bus, void *user)
     cluster_questions_close(user);
 }
 
-static const struct cluster_bus_ops bus_ops = {on_up, on_down};
+static const struct cluster_bus_ops bus_ops = {.on_down = on_down};
 
 static int take_options(struct sio_cluster *c, const struct sio_cluster_options *opts)
 {

@@ -211,20 +211,6 @@ static int take_attachments(struct sio_python_msg *m, struct sio_str *args)
     return rv;
 }
 
-static int check_placeholders(const struct sio_packet *p)
-{
-    struct sio_placeholder_walk walk;
-    struct sio_str num;
-    uint32_t index;
-    int rv;
-
-    sio_placeholder_walk_init(&walk, p->json);
-    while ((rv = sio_placeholder_next(&walk, &num, &index)) > 0)
-        if (index >= p->n_attachments)
-            return SIO_ERR_PROTOCOL;
-    return rv;
-}
-
 /*
  * A list is a list of arguments, anything else (as versions before 5.15.1 write it) is
  * the only one.  None alone stands for no argument at all.
@@ -269,7 +255,7 @@ static int take_args(struct sio_python_msg *m)
         rv = make_list(m, args, &p->json);
     if (rv == SIO_OK)
         rv = json_array_cut(p->json, p->items, SIO_PACKET_ITEMS, &p->n_items);
-    return rv == SIO_OK && m->binary ? check_placeholders(p) : rv;
+    return rv == SIO_OK && m->binary ? sio_packet_check_placeholders(p) : rv;
 }
 
 /*

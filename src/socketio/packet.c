@@ -81,7 +81,7 @@ static bool raw_name_reserved(struct sio_str raw)
     return reserved;
 }
 
-static int check_placeholders(const struct sio_packet *p)
+int sio_packet_check_placeholders(const struct sio_packet *p)
 {
     struct sio_placeholder_walk walk;
     struct sio_str num;
@@ -114,7 +114,7 @@ static int parse_array(struct sio_packet *p)
             return SIO_ERR_PROTOCOL;
     }
     if (p->type == SIO_PACKET_BINARY_EVENT || p->type == SIO_PACKET_BINARY_ACK)
-        return check_placeholders(p);
+        return sio_packet_check_placeholders(p);
     return SIO_OK;
 }
 

@@ -54,6 +54,8 @@ struct sio_packet {
  */
 int sio_packet_parse(struct sio_str text, uint32_t max_attachments,
                      struct sio_packet *out);
+/* Of p->json, which is checked.  SIO_OK; SIO_ERR_PROTOCOL: one has no attachment. */
+int sio_packet_check_placeholders(const struct sio_packet *p);
 
 /* True for a text that begins like a packet whose attachments follow. */
 static inline bool sio_packet_is_binary(struct sio_str text)

@@ -361,8 +361,13 @@ static void tell_watchers_of(struct cluster_bus *bus, bool up)
 {
     struct cluster_bus_watcher *w;
 
-    list_for_each (w, struct cluster_bus_watcher, link, &bus->watchers)
-        (up ? w->ops->on_up : w->ops->on_down)(bus, w->user);
+    list_for_each (w, struct cluster_bus_watcher, link, &bus->watchers) {
+        void (*tell)(struct cluster_bus *, void *) =
+            up ? w->ops->on_up : w->ops->on_down;
+
+        if (tell)
+            tell(bus, w->user);
+    }
 }
 
 static void tell_watchers(bool up)
