@@ -444,8 +444,8 @@ typedef void (*sio_answers_cb)(int status, const struct sio_answers *answers,
 /*
  * Asks everybody whom sio_namespace_emit would reach, with one encoding, and collects
  * the answers.  timeout_ms 0: until all have answered or left, on other servers as long
- * as the adapter waits.  Unless this returns an error (SIO_ERR_NOMEM, what went wrong
- * when m was built), cb is called exactly once; where nobody is asked, before this
+ * as the adapter waits.  Unless this returns an error (SIO_ERR_NOMEM, SIO_ERR_CLOSED: the
+ * server is being freed, what went wrong when m was built), cb is called exactly once; where nobody is asked, before this
  * returns.
  */
 SIOC_API int sio_namespace_emit_ack(struct sio_namespace *ns,
@@ -479,8 +479,8 @@ struct sio_fetched {
 typedef void (*sio_fetch_cb)(int status, const struct sio_fetched *list, size_t n,
                              void *user);
 /*
- * Lists whom target names.  Unless this returns an error (SIO_ERR_NOMEM), cb is called
- * exactly once, without an adapter before this returns.
+ * Lists whom target names.  Unless this returns an error (SIO_ERR_NOMEM, SIO_ERR_CLOSED:
+ * the server is being freed), cb is called exactly once, without an adapter before this returns.
  */
 SIOC_API int sio_namespace_fetch(struct sio_namespace *ns,
                                  const struct sio_target *target, sio_fetch_cb cb,

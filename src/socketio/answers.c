@@ -354,9 +354,12 @@ int sio_namespace_emit_ack(struct sio_namespace *ns, const struct sio_target *ta
                            struct sio_message *m, uint32_t timeout_ms,
                            sio_answers_cb cb, void *user)
 {
-    struct sio_answers *a = answers_new(ns, cb, user);
+    struct sio_answers *a;
     int rv, status;
 
+    if (!ns->server->engine) /* who is told so may ask again at once */
+        return SIO_ERR_CLOSED;
+    a = answers_new(ns, cb, user);
     if (!a)
         return SIO_ERR_NOMEM;
     rv = ask_here(a, ns, target, m, timeout_ms, &status);
@@ -414,6 +417,8 @@ int sio_namespace_side_emit(struct sio_namespace *ns, struct sio_message *m,
 
     if (!adapter)
         return SIO_ERR_INVAL;
+    if (!ns->server->engine)
+        return SIO_ERR_CLOSED;
     if (!cb)
         return alone ? SIO_OK : adapter->ops->remote_side_emit(adapter, m, 0, NULL);
     a = answers_new(ns, cb, user);

@@ -209,9 +209,12 @@ static int list_remote(struct sio_fetch *f, const struct sio_target *target)
 int sio_namespace_fetch(struct sio_namespace *ns, const struct sio_target *target,
                         sio_fetch_cb cb, void *user)
 {
-    struct sio_fetch *f = mem_new(struct sio_fetch);
+    struct sio_fetch *f;
     int rv;
 
+    if (!ns->server->engine)
+        return SIO_ERR_CLOSED;
+    f = mem_new(struct sio_fetch);
     if (!f)
         return SIO_ERR_NOMEM;
     f->cb = cb;

@@ -785,6 +785,55 @@ static void a_server_that_never_answers_delays_nobody_for_ever(void **state)
     two_close(&t);
 }
 
+struct stubborn {
+    struct sio_namespace *ns;
+    struct sio_message *m;
+    int calls;
+    int refused;
+};
+
+static void on_fetch_again(int status, const struct sio_fetched *list, size_t n,
+                           void *user)
+{
+    (void)status;
+    (void)list;
+    (void)n;
+    ++*(int *)user;
+}
+
+static void ask_again(int status, const struct sio_answers *answers, void *user)
+{
+    struct stubborn *s = user;
+
+    (void)answers;
+    s->calls++;
+    assert_int_equal(status, SIO_ERR_CLOSED);
+    s->refused = sio_namespace_emit_ack(s->ns, NULL, s->m, 0, ask_again, s);
+    assert_int_equal(sio_namespace_side_emit(s->ns, s->m, 0, ask_again, s),
+                     SIO_ERR_CLOSED);
+    assert_int_equal(sio_namespace_fetch(s->ns, NULL, on_fetch_again, &s->calls),
+                     SIO_ERR_CLOSED);
+}
+
+static void who_asks_again_at_the_end_is_refused(void **state)
+{
+    struct stubborn s = {.m = sio_message_new("q")};
+    struct two t;
+
+    (void)state;
+    two_open(&t);
+    s.ns = t.a.ns;
+    t.pairs.deaf = true;
+    assert_int_equal(sio_namespace_emit_ack(s.ns, NULL, s.m, 0, ask_again, &s), SIO_OK);
+    assert_int_equal(s.calls, 0);
+    sio_server_free(t.a.server);
+    t.a.server = NULL;
+    assert_int_equal(s.calls, 1);
+    assert_int_equal(s.refused, SIO_ERR_CLOSED);
+    sio_message_free(s.m);
+    two_close(&t);
+}
+
 static void on_count(int status, const struct sio_answers *answers, void *user)
 {
     (void)status;
@@ -843,6 +892,7 @@ int main(void)
         cmocka_unit_test(a_list_shows_no_socket_that_has_gone),
         cmocka_unit_test(a_side_emit_reaches_the_other_servers),
         cmocka_unit_test(a_server_that_never_answers_delays_nobody_for_ever),
+        cmocka_unit_test(who_asks_again_at_the_end_is_refused),
         cmocka_unit_test(calls_end_once_without_memory),
     };
 
