@@ -101,6 +101,7 @@ SIOC_API struct sio_str sio_cluster_uid(const struct sio_cluster *c);
 struct sio_cluster_stats {
     uint64_t n_sent;    /* to Redis */
     uint64_t n_dropped; /* for want of a Redis that takes them */
+    uint64_t n_lost;    /* sent, and the connection went before Redis had said so */
     uint64_t n_received;
     uint64_t n_rejected; /* of these: no message that this library understands */
     uint64_t n_foreign;  /* of these: of another namespace, or of this server itself */

@@ -123,7 +123,11 @@ struct sio_str sio_cluster_uid(const struct sio_cluster *c)
 
 void sio_cluster_stats(const struct sio_cluster *c, struct sio_cluster_stats *out)
 {
+    struct cluster_bus_stats bus;
+
+    cluster_bus_stats(c->bus, &bus);
     *out = c->stats;
+    out->n_lost = bus.n_lost;
 }
 
 struct cluster_bus *sio_cluster_bus(struct sio_cluster *c)
