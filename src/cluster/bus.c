@@ -38,7 +38,7 @@ struct cluster_bus {
     struct net_loop *loop;
     struct redis_url url;
     struct redis_conn *publisher;
-    struct redis_conn *listener;
+    struct redis_conn *listener; /* NULL: nobody will listen */
     struct map channels[N_KINDS];
     struct list watchers;
     struct net_task look;   /* whether it is up now */
@@ -51,6 +51,12 @@ struct cluster_bus {
 };
 
 /* Up and down. */
+
+static bool are_connected(const struct cluster_bus *bus)
+{
+    return redis_conn_is_up(bus->publisher) &&
+           (!bus->listener || redis_conn_is_up(bus->listener));
+}
 
 /* A watcher may watch and unwatch, itself and others. */
 static void tell_watchers(struct cluster_bus *bus, bool up)
@@ -76,8 +82,7 @@ static void on_look(struct net_task *task)
 {
     struct cluster_bus *bus = container_of(task, struct cluster_bus, look);
 
-    if (bus->up || bus->n_awaited > 0 || !redis_conn_is_up(bus->publisher) ||
-        !redis_conn_is_up(bus->listener))
+    if (bus->up || bus->n_awaited > 0 || !are_connected(bus))
         return;
     bus->up = true;
     memset(bus->told_refused, 0, sizeof(bus->told_refused));
@@ -348,9 +353,10 @@ static int open_connections(struct cluster_bus *bus,
     conn_opts.max_reply = opts->max_message ? opts->max_message : MAX_MESSAGE;
     conn_opts.idle_ms = LISTEN_IDLE;
     conn_opts.hang_ms = LISTEN_HANG;
-    bus->listener = redis_conn_new(bus->loop, &conn_opts, &listener_ops, bus);
+    if (!opts->publish_only)
+        bus->listener = redis_conn_new(bus->loop, &conn_opts, &listener_ops, bus);
     net_tls_unref(conn_opts.tls);
-    if (bus->publisher && bus->listener)
+    if (bus->publisher && (bus->listener || opts->publish_only))
         return SIO_OK;
     return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
 }
@@ -399,14 +405,13 @@ void cluster_bus_free(struct cluster_bus *bus)
 
 bool cluster_bus_is_up(const struct cluster_bus *bus)
 {
-    return bus->up && redis_conn_is_up(bus->publisher) &&
-           redis_conn_is_up(bus->listener);
+    return bus->up && are_connected(bus);
 }
 
 uint64_t cluster_bus_silent_ms(const struct cluster_bus *bus)
 {
     uint64_t publisher = redis_conn_silent_ms(bus->publisher);
-    uint64_t listener = redis_conn_silent_ms(bus->listener);
+    uint64_t listener = bus->listener ? redis_conn_silent_ms(bus->listener) : 0;
 
     return publisher > listener ? publisher : listener;
 }
@@ -448,7 +453,7 @@ int cluster_bus_listen(struct cluster_bus *bus, struct cluster_topic *t,
 {
     struct bus_channel *ch = find_channel(bus, kind, name);
 
-    if (t->channel || name.len == 0 || (ch && ch->topic))
+    if (!bus->listener || t->channel || name.len == 0 || (ch && ch->topic))
         return SIO_ERR_INVAL;
     if (!ch)
         ch = make_channel(bus, kind, name);

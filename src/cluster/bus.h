@@ -2,11 +2,11 @@
  * cluster/bus.h - channels of a Redis, for all of this process that wants to hear or say
  * something there
  *
- * One connection publishes, one listens; both come back by themselves, and what was
- * listened to is listened to again.  Nothing waits and nothing is kept for later: what
- * cannot be sent at once fails at once, and what is published is heard by whoever listens
- * at that moment.  So a Redis that is away or hangs delays nobody, and costs what the
- * others would have heard.
+ * One connection publishes, one listens, if anybody does; both come back by themselves, and
+ * what was listened to is listened to again.  Nothing waits and nothing is kept for later:
+ * what cannot be sent at once fails at once, and what is published is heard by whoever
+ * listens at that moment.  So a Redis that is away or hangs delays nobody, and costs what
+ * the others would have heard.
  */
 #ifndef CLUSTER_BUS_H
 #define CLUSTER_BUS_H
@@ -68,6 +68,7 @@ struct cluster_bus_options {
      * what is published until it is back.
      */
     size_t max_message;
+    bool publish_only; /* one connection; nobody can listen */
 };
 
 /* Begins to connect.  NULL with a sentence in diag that shows nothing of the URL. */
@@ -75,13 +76,13 @@ struct cluster_bus *cluster_bus_new(struct net_loop *loop,
                                     const struct cluster_bus_options *opts,
                                     struct sio_diag *diag);
 /*
- * Ends both connections; what is open is answered with SIO_ERR_CLOSED.  No topic and no
+ * Ends the connections; what is open is answered with SIO_ERR_CLOSED.  No topic and no
  * watcher is left.  Not out of a callback of the bus.  NULL is allowed.
  */
 void cluster_bus_free(struct cluster_bus *bus);
 
 /*
- * Both connections are there, and all topics that there were when the one that listens
+ * The connections are there, and all topics that there were when the one that listens
  * came have been confirmed once.  One that Redis refuses (it is older than 7, or the user
  * may not) keeps the bus from coming up; the log says so once, and it is asked again from
  * time to time.
@@ -98,7 +99,8 @@ void cluster_bus_unwatch(struct cluster_bus_watcher *w);
 /*
  * Listens from now on, through losses of the connection.  name is copied; each name is
  * listened to once for each kind.  SIO_OK, also where there is no connection now;
- * SIO_ERR_INVAL: somebody does already, or the name is empty; SIO_ERR_NOMEM.
+ * SIO_ERR_INVAL: somebody does already, the name is empty, or the bus is publish_only;
+ * SIO_ERR_NOMEM.
  */
 int cluster_bus_listen(struct cluster_bus *bus, struct cluster_topic *t,
                        enum cluster_topic_kind kind, struct sio_str name,

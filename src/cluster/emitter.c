@@ -386,7 +386,8 @@ struct sio_emitter *sio_emitter_new(struct net_loop *loop,
                                     struct sio_diag *diag)
 {
     struct cluster_bus_options bus = {.url = sio_str_from(opts->redis_url),
-                                      .max_unsent = MAX_UNSENT};
+                                      .max_unsent = MAX_UNSENT,
+                                      .publish_only = true};
     struct sio_str key = sio_str_from(opts->key ? opts->key : DEFAULT_KEY);
     struct sio_emitter *e = mem_alloc(sizeof(*e) + key.len + 1);
 

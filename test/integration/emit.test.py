@@ -184,6 +184,16 @@ def _():
         equal(len(a.wait("at once")[0]), 3 << 20)
 
 
+@case("one connection is enough to send")
+def _():
+    with Redis() as alone:
+        client = alone.client()
+        before = client.info("stats")["total_connections_received"]
+        good("x", url=alone.url())
+        equal(client.info("stats")["total_connections_received"] - before, 1)
+        client.close()
+
+
 @case("a password is for the environment")
 def _():
     with Redis("--requirepass", PASSWORD) as secret:

@@ -205,12 +205,13 @@ static int open_listener(struct fixture *f, char url[64])
     return 0;
 }
 
-static int set_up(void **state)
+static int open_bus(void **state, bool publish_only)
 {
     static struct fixture f;
     const struct net_loop_options loop_opts = {
         .log = note_log, .log_user = &f, .log_level = SIO_LOG_INFO};
-    struct cluster_bus_options opts = {.max_unsent = 100000, .max_message = 100000};
+    struct cluster_bus_options opts = {
+        .max_unsent = 100000, .max_message = 100000, .publish_only = publish_only};
     char url[64];
 
     memset(&f, 0, sizeof(f));
@@ -226,8 +227,22 @@ static int set_up(void **state)
     f.watcher.user = &f;
     cluster_bus_watch(f.bus, &f.watcher);
     *state = &f;
-    return cluster_bus_listen(f.bus, &f.base, CLUSTER_CHANNEL, SIO_STR("base"),
-                              on_message, &f);
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    int rv = open_bus(state, false);
+    struct fixture *f = *state;
+
+    return rv < 0 ? rv
+                  : cluster_bus_listen(f->bus, &f->base, CLUSTER_CHANNEL,
+                                       SIO_STR("base"), on_message, f);
+}
+
+static int set_up_publisher(void **state)
+{
+    return open_bus(state, true);
 }
 
 static int tear_down(void **state)
@@ -669,6 +684,28 @@ static void ends_at_a_message_too_large(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Who never listens has one connection. */
+static void who_only_publishes_has_one_connection(void **state)
+{
+    struct fixture *f = *state;
+    const struct sio_slice part = {NULL, (const uint8_t *)"body", 4};
+    struct cluster_topic topic = {.cb = NULL};
+
+    assert_int_equal(cluster_bus_listen(f->bus, &topic, CLUSTER_CHANNEL, SIO_STR("x"),
+                                        on_message, f),
+                     SIO_ERR_INVAL);
+    hear(f, &f->a, "PING");
+    say(&f->a, "+PONG\r\n");
+    run_until(f, &f->n_up, 1);
+    cluster_bus_publish(f->bus, CLUSTER_CHANNEL, SIO_STR("x"), &part, 1, NULL, NULL);
+    hear(f, &f->a, "PUBLISH\r\n$1\r\nx\r\n$4\r\nbody\r\n");
+    assert_true(cluster_bus_silent_ms(f->bus) < 60000);
+    take(f, &f->b);
+    assert_true(f->b.fd < 0);
+    hang_up(&f->a);
+    run_until(f, &f->n_down, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -686,6 +723,8 @@ int main(void)
         TEST(notices_a_hung_redis),
         TEST(lives_through_rubbish),
         TEST(ends_at_a_message_too_large),
+        cmocka_unit_test_setup_teardown(who_only_publishes_has_one_connection,
+                                        set_up_publisher, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

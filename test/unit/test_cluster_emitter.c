@@ -60,6 +60,7 @@ struct cluster_bus *__wrap_cluster_bus_new(struct net_loop *loop,
                                            struct sio_diag *diag)
 {
     (void)loop;
+    assert_true(opts->publish_only);
     memset(&bus, 0, sizeof(bus));
     if (str_eq_cstr(opts->url, "bad")) {
         sio_diag_set(diag, SIO_ERR_PARSE, "a bad URL");
