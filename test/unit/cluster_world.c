@@ -43,13 +43,15 @@ void cluster_world_close(struct sio_world *w, struct sio_cluster *c)
     net_loop_free(w->loop);
 }
 
-void two_open(struct two *t, enum sio_cluster_mode mode)
+void two_open(struct two *t, const struct sio_cluster_options *opts)
 {
-    struct sio_cluster_options opts = {.mode = mode};
+    struct sio_cluster_options direct = {0};
 
-    t->of_a = cluster_world_open(&t->a, &opts, NULL);
-    opts.direct_answers = true;
-    t->of_b = cluster_world_open(&t->b, &opts, NULL);
+    if (opts)
+        direct = *opts;
+    direct.direct_answers = true;
+    t->of_a = cluster_world_open(&t->a, opts, NULL);
+    t->of_b = cluster_world_open(&t->b, &direct, NULL);
 }
 
 void two_close(struct two *t)
@@ -67,6 +69,12 @@ struct sio_cluster_stats stats_of(const struct sio_cluster *c)
 
     sio_cluster_stats(c, &stats);
     return stats;
+}
+
+struct sio_message *bytes_message(const char *name)
+{
+    return sio_message_newf(name, "B",
+                            (struct sio_slice){NULL, (const uint8_t *)"xyz", 3});
 }
 
 void expect_body(const char *text)
@@ -135,4 +143,47 @@ void run_until_noted(struct sio_world *w)
 {
     while (w->log[0] == '\0')
         net_loop_run_once(w->loop, -1);
+}
+
+const struct cluster_kind pubsub_kind = {
+    .n_topics = 4,
+    .to_all = "socket.io-request#/#",
+    .joins = "{\"type\":2,\"opts\":{\"rooms\":[\"r\"],\"except\":[]},"
+             "\"rooms\":[\"x\",\"y\"]}",
+    .leaves = "{\"type\":3,\"opts\":{\"rooms\":[],\"except\":[]},\"rooms\":[\"y\"]}",
+    .lists = "{\"type\":1,\"requestId\":\"q\",\"uid\":\"n\"}",
+    .asks = SIO_STR_INIT("\x85\xa3uid\xa1n\xa9requestId\xa1q\xa4type\x07"
+                         "\xa6packet\x83\xa4type\x02\xa4"
+                         "data\x91\xa1q\xa3nsp\xa1/\xa4opts\x80"),
+};
+
+#define NODE(type, data) \
+    "{\"type\":" #type ",\"data\":{" data "},\"uid\":\"n\",\"nsp\":\"/\"}"
+#define OPTS(rooms) "\"opts\":{\"rooms\":[" rooms "],\"except\":[],\"flags\":{}}"
+
+const struct cluster_kind sharded_kind = {
+    .opts = {.mode = SIO_CLUSTER_SHARDED},
+    .n_topics = 2,
+    .n_of_room = 1,
+    .to_all = "socket.io#/#",
+    .joins = NODE(4, OPTS("\"r\"") ",\"rooms\":[\"x\",\"y\"]"),
+    .leaves = NODE(5, OPTS("") ",\"rooms\":[\"y\"]"),
+    .lists = NODE(7, "\"requestId\":\"q\"," OPTS("")),
+    .asks = SIO_STR_INIT(NODE(
+        3, "\"packet\":{\"type\":2,\"data\":[\"q\"]},\"requestId\":\"q\"," OPTS(""))),
+    .side_bytes = true,
+};
+
+void kind_say_later(const struct cluster_kind *kind, struct sio_str text)
+{
+    if (kind->opts.mode == SIO_CLUSTER_SHARDED)
+        fake_bus_say_shard(kind->to_all, text.ptr, text.len);
+    else
+        fake_bus_say(kind->to_all, text.ptr, text.len);
+}
+
+void kind_say(const struct cluster_kind *kind, const char *text)
+{
+    kind_say_later(kind, sio_str_from(text));
+    fake_bus_run();
 }

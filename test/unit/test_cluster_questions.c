@@ -1,6 +1,6 @@
 /*
  * What a server asks the others of a cluster, and what they ask of it, over a bus that is
- * the test's.
+ * the test's, with each kind of channels.
  */
 #include <config.h>
 
@@ -12,49 +12,28 @@
 
 #include <cmocka.h>
 
-#include "alloc_fail.h"
-#include "cluster/codec.h"
 #include "cluster/local.h"
 #include "cluster/questions.h"
 #include "cluster_world.h"
-#include "socketio/namespace.h"
-
-static struct sio_cluster *open_world(struct sio_world *w, uint32_t timeout_ms,
-                                      bool direct)
-{
-    struct sio_cluster_options opts = {.request_timeout_ms = timeout_ms,
-                                       .direct_answers = direct};
-
-    return cluster_world_open(w, &opts, NULL);
-}
-
-static void open_two(struct two *t)
-{
-    two_open(t, SIO_CLUSTER_PUBSUB);
-}
-
-static void say(const char *channel, const char *text)
-{
-    fake_bus_say(channel, text, strlen(text));
-    fake_bus_run();
-}
 
 /* Questions to clients */
 
 static void answers_come_from_all_servers(void **state)
 {
+    const struct cluster_kind *kind = *state;
+    struct sio_str room = SIO_STR_INIT("none");
+    struct sio_target target = {.rooms = &room, .n_rooms = 1};
     struct sio_message *m = sio_message_new("q");
     struct eio_session *in_a, *b1, *b2;
     struct two t;
 
-    (void)state;
-    open_two(&t);
+    two_open(&t, &kind->opts);
     in_a = sio_world_join(&t.a, "", NULL);
     b1 = sio_world_join(&t.b, "", NULL);
     b2 = sio_world_join(&t.b, "", NULL);
     assert_int_equal(sio_namespace_emit_ack(t.a.ns, NULL, m, 500, note_answers, &t.a),
                      SIO_OK);
-    assert_string_equal(fake_bus_channel(), "socket.io-request#/#");
+    assert_string_equal(fake_bus_channel(), kind->to_all);
     fake_bus_run();
     assert_string_equal(fake_sent(in_a), "20[\"q\"]");
     assert_string_equal(fake_sent(b1), "20[\"q\"]");
@@ -70,11 +49,9 @@ static void answers_come_from_all_servers(void **state)
     assert_int_equal(stats_of(t.of_a).n_timeouts, 0);
 
     /* Nobody is there: the servers say so. */
-    assert_int_equal(sio_namespace_emit_ack(
-                         t.a.ns,
-                         &(struct sio_target){.rooms = &SIO_STR("none"), .n_rooms = 1},
-                         m, 500, note_answers, &t.a),
-                     SIO_OK);
+    assert_int_equal(
+        sio_namespace_emit_ack(t.a.ns, &target, m, 500, note_answers, &t.a), SIO_OK);
+    assert_string_equal(fake_bus_channel(), kind->to_all);
     fake_bus_run();
     sio_world_expect(&t.a, "all()");
     sio_message_free(m);
@@ -83,12 +60,12 @@ static void answers_come_from_all_servers(void **state)
 
 static void who_is_silent_is_not_waited_for(void **state)
 {
+    const struct cluster_kind *kind = *state;
     struct sio_message *m = sio_message_new("q");
     struct eio_session *in_b;
     struct two t;
 
-    (void)state;
-    open_two(&t);
+    two_open(&t, &kind->opts);
     in_b = sio_world_join(&t.b, "", NULL);
     sio_world_join(&t.b, "", NULL);
     sio_namespace_emit_ack(t.a.ns, NULL, m, 20, note_answers, &t.a);
@@ -105,13 +82,14 @@ static void who_is_silent_is_not_waited_for(void **state)
 
 static void a_server_that_is_not_there_any_more_is_missed(void **state)
 {
+    const struct cluster_kind *kind = *state;
+    struct sio_cluster_options opts = kind->opts;
     struct sio_message *m = sio_message_new("q");
     struct two t;
 
-    (void)state;
-    cluster_world_close(&t.a, (t.of_a = open_world(&t.a, 0, false)));
-    t.of_a = open_world(&t.a, 10, false);
-    t.of_b = open_world(&t.b, 10, false);
+    cluster_world_close(&t.a, (t.of_a = cluster_world_open(&t.a, &opts, NULL)));
+    opts.request_timeout_ms = 10;
+    two_open(&t, &opts);
     fake_bus_others(2);
     sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
     fake_bus_run();
@@ -126,11 +104,11 @@ static void a_server_that_is_not_there_any_more_is_missed(void **state)
 
 static void sockets_of_all_servers_are_listed(void **state)
 {
+    const struct cluster_kind *kind = *state;
     struct sio_socket *s;
     struct two t;
 
-    (void)state;
-    open_two(&t);
+    two_open(&t, &kind->opts);
     sio_world_join(&t.a, "", NULL);
     sio_world_join(&t.b, "", &s);
     sio_socket_join(s, SIO_STR("r"));
@@ -145,11 +123,11 @@ static void sockets_of_all_servers_are_listed(void **state)
 /* Nobody is told before the subscription is there whether it counts. */
 static void this_server_does_not_count_itself(void **state)
 {
+    const struct cluster_kind *kind = *state;
     struct two t;
 
-    (void)state;
     fake_bus_confirm(false);
-    open_two(&t);
+    two_open(&t, &kind->opts);
     sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
     fake_bus_run();
     sio_world_expect(&t.a, "all()");
@@ -160,19 +138,14 @@ static void this_server_does_not_count_itself(void **state)
 
 static void servers_speak_to_each_other(void **state)
 {
+    const struct cluster_kind *kind = *state;
     struct sio_message *m = sio_message_newf("hello", "i", 7);
-    char text[200];
     struct two t;
 
-    (void)state;
-    open_two(&t);
+    two_open(&t, &kind->opts);
     sio_namespace_on_side_emit(t.a.ns, note_side, &t.a);
     sio_namespace_on_side_emit(t.b.ns, note_side, &t.b);
     sio_namespace_side_emit(t.a.ns, m, 0, NULL, NULL);
-    snprintf(text, sizeof(text),
-             "{\"type\":6,\"uid\":\"%.20s\",\"data\":[\"hello\",7]}",
-             sio_cluster_uid(t.of_a).ptr);
-    expect_body(text);
     fake_bus_run();
     sio_world_expect(&t.b, "side(hello)");
     sio_world_expect(&t.a, "");
@@ -181,16 +154,7 @@ static void servers_speak_to_each_other(void **state)
     fake_bus_run();
     sio_world_expect(&t.b, "side(hello)");
     sio_world_expect(&t.a, "all(\"here\")");
-
-    /* As node asks, and answers without an argument. */
-    say("socket.io-request#/#",
-        "{\"uid\":\"n\",\"requestId\":\"q\",\"type\":6,\"data\":[\"e\",{\"a\":[1]}]}");
-    sio_world_expect(&t.a, "side(e)");
-    assert_string_equal(fake_bus_channel(), "socket.io-response#/#n#");
-    expect_body("{\"type\":6,\"requestId\":\"q\",\"data\":\"here\"}");
-    say("socket.io-request#/#", "{\"type\":6,\"uid\":\"n\",\"data\":[]}");
-    say("socket.io-request#/#", "{\"type\":6,\"uid\":\"n\",\"data\":{}}");
-    assert_int_equal(stats_of(t.of_a).n_rejected, 2);
+    assert_int_equal(stats_of(t.of_a).n_rejected, 0);
     sio_message_free(m);
     two_close(&t);
 }
@@ -203,12 +167,12 @@ static void take(struct sio_namespace *ns, struct sio_event *e, void *user)
 
 static void an_answer_may_come_later(void **state)
 {
+    const struct cluster_kind *kind = *state;
     struct sio_message *m = sio_message_new("");
     struct sio_ack *ack = NULL;
     struct two t;
 
-    (void)state;
-    open_two(&t);
+    two_open(&t, &kind->opts);
     sio_namespace_on_side_emit(t.b.ns, take, &ack);
     sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
     fake_bus_run();
@@ -218,118 +182,64 @@ static void an_answer_may_come_later(void **state)
     sio_world_expect(&t.a, "all()");
     net_loop_run_once(t.b.loop, 10);
 
-    /* Bytes are nothing that JSON can say. */
-    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
-    fake_bus_run();
-    sio_message_free(m);
-    m = sio_message_newf("", "B", (struct sio_slice){NULL, (const uint8_t *)"x", 1});
-    assert_int_equal(sio_ack_send(ack, m), SIO_ERR_UNSUPPORTED);
-    assert_int_equal(sio_namespace_side_emit(t.a.ns, m, 0, NULL, NULL),
-                     SIO_ERR_UNSUPPORTED);
-    assert_int_equal(sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a),
-                     SIO_ERR_UNSUPPORTED);
-    sio_message_free(m);
-
     /* Asked when the server has ended. */
-    m = sio_message_new("");
     sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
     fake_bus_run();
     cluster_world_close(&t.b, t.of_b);
     assert_int_equal(sio_ack_send(ack, m), SIO_ERR_CLOSED);
-    t.of_b = open_world(&t.b, 0, false);
+    t.of_b = cluster_world_open(&t.b, &kind->opts, NULL);
     sio_message_free(m);
     two_close(&t);
 }
 
-/* Redis */
-
-static void without_redis_each_server_is_alone(void **state)
+static void servers_say_bytes_where_they_can(void **state)
 {
-    struct sio_message *m = sio_message_new("m");
-    struct eio_session *in_a;
+    const struct cluster_kind *kind = *state;
+    int said = kind->side_bytes ? SIO_OK : SIO_ERR_UNSUPPORTED;
+    struct sio_message *m = sio_message_new("");
+    struct sio_message *bytes = bytes_message("b");
+    struct sio_ack *ack = NULL;
     struct two t;
 
-    (void)state;
-    open_two(&t);
-    in_a = sio_world_join(&t.a, "", NULL);
-
-    /* It goes while questions are open. */
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
-    sio_namespace_emit_ack(t.a.ns, NULL, m, 0, note_answers, &t.a);
-    fake_text(in_a, "30[1]");
-    sio_world_expect(&t.a, "");
-    fake_bus_down();
-    sio_world_expect(&t.a, "closed(here1) closed(1)");
-    fake_sent(in_a);
-
-    assert_int_equal(sio_namespace_emit(t.a.ns, NULL, m), 1);
-    assert_string_equal(fake_sent(in_a), "2[\"m\"]");
-    assert_int_equal(stats_of(t.of_a).n_dropped, 1);
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
+    two_open(&t, &kind->opts);
+    sio_namespace_on_side_emit(t.a.ns, note_side, &t.a);
+    sio_namespace_on_side_emit(t.b.ns, take, &ack);
     sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
-    sio_world_expect(&t.a, "closed(here1) closed()");
-    assert_int_equal(sio_namespace_join_all(t.a.ns, NULL, &SIO_STR("r"), 1),
-                     SIO_ERR_CLOSED);
-    assert_int_equal(sio_namespace_room_size(t.a.ns, SIO_STR("r")), 1);
-
-    fake_bus_up();
-    fake_bus_hang(1000);
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
-    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
-    sio_world_expect(&t.a, "timeout(here2) timeout()");
-    fake_bus_hang(0);
-    fake_bus_refuse(SIO_ERR_FULL);
-    assert_int_equal(sio_namespace_emit(t.a.ns, NULL, m), 1);
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
-    sio_world_expect(&t.a, "full(here2)");
-    fake_bus_refuse(SIO_OK);
-    fake_bus_refuse_counts(true);
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
     fake_bus_run();
-    sio_world_expect(&t.a, "closed(here2)");
+    assert_int_equal(sio_ack_send(ack, bytes), said);
+    fake_bus_run();
+    sio_world_expect(&t.a,
+                     said == SIO_OK ? "all({\"_placeholder\":true,\"num\":0})" : "");
+    assert_int_equal(sio_namespace_side_emit(t.b.ns, bytes, 0, NULL, NULL), said);
+    fake_bus_run();
+    sio_world_expect(&t.a, said == SIO_OK ? "side(b)" : "");
+    assert_int_equal(sio_namespace_side_emit(t.b.ns, bytes, 0, note_answers, &t.b),
+                     said);
+    fake_bus_run();
+    sio_world_expect(&t.b, said == SIO_OK ? "all(\"here\")" : "");
+    assert_int_equal(stats_of(t.of_a).n_rejected, 0);
     sio_message_free(m);
+    sio_message_free(bytes);
     two_close(&t);
 }
 
-/* A server has not answered when Redis goes. */
-static void who_waits_is_told_that_redis_has_gone(void **state)
-{
-    struct sio_message *m = sio_message_new("q");
-    struct two t;
-
-    (void)state;
-    open_two(&t);
-    fake_bus_others(1);
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
-    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
-    sio_namespace_emit_ack(t.a.ns, NULL, m, 0, note_answers, &t.a);
-    fake_bus_run();
-    sio_world_expect(&t.a, "");
-    fake_bus_down();
-    sio_world_expect(&t.a, "closed() closed() closed()");
-    assert_int_equal(stats_of(t.of_a).n_timeouts, 0);
-    sio_message_free(m);
-    two_close(&t);
-}
+/* Bounds */
 
 /* Others ask more than anybody here answers. */
 static void what_others_ask_is_bounded(void **state)
 {
-    static const char question[] = "\x85\xa3uid\xa1n\xa9requestId\xa1q\xa4type\x07"
-                                   "\xa6packet\x83\xa4type\x02\xa4"
-                                   "data\x91\xa1q\xa3nsp\xa1/\xa4opts\x80";
+    const struct cluster_kind *kind = *state;
     struct eio_session *in_a;
     struct two t;
 
-    (void)state;
-    open_two(&t);
+    two_open(&t, &kind->opts);
     in_a = sio_world_join(&t.a, "", NULL);
     for (int i = 0; i < CLUSTER_MAX_FOREIGN + 1; i++)
-        fake_bus_say("socket.io-request#/#", question, sizeof(question) - 1);
+        kind_say_later(kind, kind->asks);
     fake_bus_run();
     assert_int_equal(stats_of(t.of_a).n_rejected, 1);
     fake_close(in_a, EIO_CLOSE_TRANSPORT_CLOSE);
-    fake_bus_say("socket.io-request#/#", question, sizeof(question) - 1);
+    kind_say_later(kind, kind->asks);
     fake_bus_run();
     assert_int_equal(stats_of(t.of_a).n_rejected, 1);
     two_close(&t);
@@ -337,10 +247,10 @@ static void what_others_ask_is_bounded(void **state)
 
 static void questions_are_bounded(void **state)
 {
+    const struct cluster_kind *kind = *state;
     struct two t;
 
-    (void)state;
-    open_two(&t);
+    two_open(&t, &kind->opts);
     for (int i = 0; i < CLUSTER_MAX_QUESTIONS; i++)
         sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
     sio_world_expect(&t.a, "");
@@ -351,6 +261,8 @@ static void questions_are_bounded(void **state)
     two_close(&t);
 }
 
+/* Ends */
+
 static void on_count(int status, const struct sio_answers *answers, void *user)
 {
     (void)status;
@@ -360,12 +272,12 @@ static void on_count(int status, const struct sio_answers *answers, void *user)
 
 static void a_server_ends_with_questions_open(void **state)
 {
+    const struct cluster_kind *kind = *state;
     struct sio_message *m = sio_message_new("q");
     int count = 0;
     struct two t;
 
-    (void)state;
-    open_two(&t);
+    two_open(&t, &kind->opts);
     sio_world_join(&t.b, "", NULL);
     sio_namespace_emit_ack(t.a.ns, NULL, m, 0, on_count, &count);
     sio_namespace_side_emit(t.a.ns, m, 0, on_count, &count);
@@ -379,114 +291,20 @@ static void a_server_ends_with_questions_open(void **state)
     two_close(&t);
 }
 
-/* Answers that nobody can use, to questions that are open. */
-static void strange_answers_are_counted(void **state)
-{
-    struct sio_message *m = sio_message_new("q");
-    struct sio_cluster_msg read;
-    char id[32], text[200];
-    struct two t;
-
-    (void)state;
-    open_two(&t);
-    fake_bus_others(1);
-    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
-    assert_int_equal(sio_cluster_read_request(fake_bus_body(), &read), SIO_OK);
-    snprintf(id, sizeof(id), "%.*s", (int)read.request_id.len, read.request_id.ptr);
-    sio_cluster_msg_fini(&read);
-    fake_bus_run();
-    snprintf(text, sizeof(text), "{\"requestId\":\"%s\",\"type\":8,\"clientCount\":1}",
-             id);
-    say("socket.io-response#/#", text);
-    snprintf(text, sizeof(text), "{\"requestId\":\"%s\",\"sockets\":[{\"id\":3}]}", id);
-    say("socket.io-response#/#", text);
-    assert_int_equal(stats_of(t.of_a).n_rejected, 2);
-    say("socket.io-response#/#", "{\"requestId\":\"other\",\"type\":6}");
-    assert_int_equal(stats_of(t.of_a).n_rejected, 2);
-    sio_world_expect(&t.a, "");
-
-    snprintf(text, sizeof(text), "{\"requestId\":\"%s\",\"type\":6,\"data\":null}", id);
-    say("socket.io-response#/#", text);
-    snprintf(text, sizeof(text), "{\"requestId\":\"%s\",\"type\":6,\"data\":2}", id);
-    say("socket.io-response#/#", text);
-    sio_world_expect(&t.a, "all(null,2)");
-    sio_message_free(m);
-    two_close(&t);
-}
-
-/* Memory */
-
-static void on_list(int status, const struct sio_fetched *list, size_t n, void *user)
-{
-    (void)status;
-    (void)list;
-    (void)n;
-    ++*(int *)user;
-}
-
-static void no_call_is_lost_without_memory(void **state)
-{
-    (void)state;
-    alloc_fail_each(n)
-    {
-        struct sio_str room = SIO_STR_INIT("r");
-        struct sio_message *m;
-        struct eio_session *a, *b;
-        int asked, sided, fetched, told = 0, listed = 0;
-        struct two t;
-
-        alloc_fail_pause();
-        open_two(&t);
-        sio_namespace_on_side_emit(t.b.ns, note_side, &t.b);
-        a = sio_world_join(&t.a, "", NULL);
-        b = sio_world_join(&t.b, "", NULL);
-        m = sio_message_newf("q", "sB", "text",
-                             (struct sio_slice){NULL, (const uint8_t *)"x", 1});
-        alloc_fail_resume();
-        sio_namespace_emit(t.a.ns, NULL, m);
-        asked = sio_namespace_emit_ack(t.a.ns, NULL, m, 0, on_count, &told);
-        fetched = sio_namespace_fetch(t.a.ns, NULL, on_list, &listed);
-        sided = sio_namespace_side_emit(t.a.ns, m, 0, on_count, &told);
-        assert_true(sided < 0);
-        sio_namespace_join_all(t.a.ns, NULL, &room, 1);
-        fake_bus_run();
-        fake_text(a, "30[1]");
-        fake_text(b, "30[2]");
-        fake_bus_run();
-        sio_namespace_leave_all(t.a.ns, NULL, &room, 1);
-        alloc_fail_pause();
-        sio_message_free(m);
-        m = sio_message_new("s");
-        alloc_fail_resume();
-        sided = sio_namespace_side_emit(t.a.ns, m, 0, on_count, &told);
-        fake_bus_run();
-        say("socket.io-request#/#", "{\"type\":1,\"requestId\":\"q\",\"uid\":\"n\"}");
-        alloc_fail_pause();
-        sio_message_free(m);
-        two_close(&t);
-        assert_int_equal(told, (asked == SIO_OK) + (sided == SIO_OK));
-        assert_int_equal(listed, fetched == SIO_OK);
-        alloc_fail_resume();
-    }
-}
-
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_come_from_all_servers),
-        cmocka_unit_test(who_is_silent_is_not_waited_for),
-        cmocka_unit_test(a_server_that_is_not_there_any_more_is_missed),
-        cmocka_unit_test(sockets_of_all_servers_are_listed),
-        cmocka_unit_test(this_server_does_not_count_itself),
-        cmocka_unit_test(servers_speak_to_each_other),
-        cmocka_unit_test(an_answer_may_come_later),
-        cmocka_unit_test(without_redis_each_server_is_alone),
-        cmocka_unit_test(who_waits_is_told_that_redis_has_gone),
-        cmocka_unit_test(what_others_ask_is_bounded),
-        cmocka_unit_test(questions_are_bounded),
-        cmocka_unit_test(a_server_ends_with_questions_open),
-        cmocka_unit_test(strange_answers_are_counted),
-        cmocka_unit_test(no_call_is_lost_without_memory),
+    const struct CMUnitTest tests[] = {
+        CASE(answers_come_from_all_servers),
+        CASE(who_is_silent_is_not_waited_for),
+        CASE(a_server_that_is_not_there_any_more_is_missed),
+        CASE(sockets_of_all_servers_are_listed),
+        CASE(this_server_does_not_count_itself),
+        CASE(servers_speak_to_each_other),
+        CASE(an_answer_may_come_later),
+        CASE(servers_say_bytes_where_they_can),
+        CASE(what_others_ask_is_bounded),
+        CASE(questions_are_bounded),
+        CASE(a_server_ends_with_questions_open),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
