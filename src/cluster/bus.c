@@ -408,6 +408,11 @@ bool cluster_bus_is_up(const struct cluster_bus *bus)
     return bus->up && are_connected(bus);
 }
 
+bool cluster_bus_can_publish(const struct cluster_bus *bus)
+{
+    return redis_conn_is_up(bus->publisher);
+}
+
 uint64_t cluster_bus_silent_ms(const struct cluster_bus *bus)
 {
     uint64_t publisher = redis_conn_silent_ms(bus->publisher);
@@ -582,7 +587,7 @@ int cluster_bus_publish(struct cluster_bus *bus, enum cluster_topic_kind kind,
         parts = &nothing;
         n = 1;
     }
-    if (!redis_conn_is_up(bus->publisher))
+    if (!cluster_bus_can_publish(bus))
         rv = SIO_ERR_CLOSED;
     else if (!has_room(bus, channel, parts, n))
         rv = SIO_ERR_FULL;
@@ -606,7 +611,7 @@ int cluster_bus_count(struct cluster_bus *bus, enum cluster_topic_kind kind,
     const struct sio_slice args[3] = {redis_arg(SIO_STR("PUBSUB")), redis_arg(word),
                                       redis_arg(channel)};
 
-    if (!redis_conn_is_up(bus->publisher))
+    if (!cluster_bus_can_publish(bus))
         return SIO_ERR_CLOSED;
     if (!has_room(bus, channel, NULL, 0))
         return SIO_ERR_FULL;

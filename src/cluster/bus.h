@@ -89,6 +89,12 @@ void cluster_bus_free(struct cluster_bus *bus);
  */
 bool cluster_bus_is_up(const struct cluster_bus *bus);
 
+/*
+ * There is something to publish on; else cluster_bus_publish fails with SIO_ERR_CLOSED, and
+ * what is for it need not be written.
+ */
+bool cluster_bus_can_publish(const struct cluster_bus *bus);
+
 /* For how long Redis has owed an answer without a sign of life; 0: it owes none. */
 uint64_t cluster_bus_silent_ms(const struct cluster_bus *bus);
 

@@ -22,27 +22,37 @@ static int publish_broadcast(struct cluster_adapter *a, const struct sio_target 
     return cluster_publish(a->cluster, words->kind, a->channel, w, refs);
 }
 
-/*
- * Sockets here have it before Redis does: it may be away, or hang.  What it does not take
- * is lost for the others, and counted.
- */
-int cluster_broadcast(struct sio_adapter *adapter, const struct sio_target *target,
-                      struct sio_message *m)
+/* SIO_OK also where Redis does not take it: then it is lost for the others, and counted. */
+static int broadcast_to_others(struct cluster_adapter *a,
+                               const struct sio_target *target, struct sio_message *m)
 {
-    struct cluster_adapter *a = cluster_adapter_of(adapter);
     struct sio_cluster_refs refs = {.n = 0};
-    int n = sio_rooms_broadcast(adapter, target, m);
     struct wbuf w;
     int rv;
 
-    if (n < 0 || (target && target->local))
-        return n;
+    if (!cluster_bus_can_publish(a->cluster->bus)) {
+        a->cluster->stats.n_dropped++;
+        return SIO_OK;
+    }
     wbuf_init(&w, UINT32_MAX);
     rv = a->words->broadcast(a, &w, &refs, target, m);
     if (rv == SIO_OK)
         (void)publish_broadcast(a, target, &w, &refs);
     sio_cluster_refs_fini(&refs);
     wbuf_fini(&w);
+    return rv;
+}
+
+/* Sockets here have it before Redis does: it may be away, or hang. */
+int cluster_broadcast(struct sio_adapter *adapter, const struct sio_target *target,
+                      struct sio_message *m)
+{
+    int n = sio_rooms_broadcast(adapter, target, m);
+    int rv;
+
+    if (n < 0 || (target && target->local))
+        return n;
+    rv = broadcast_to_others(cluster_adapter_of(adapter), target, m);
     return rv < 0 ? rv : n;
 }
 

@@ -139,6 +139,11 @@ bool cluster_bus_is_up(const struct cluster_bus *bus)
     return !broker.down;
 }
 
+bool cluster_bus_can_publish(const struct cluster_bus *bus)
+{
+    return cluster_bus_is_up(bus);
+}
+
 uint64_t cluster_bus_silent_ms(const struct cluster_bus *bus)
 {
     (void)bus;

@@ -433,6 +433,23 @@ static void who_waits_is_told_that_redis_has_gone(void **state)
     two_close(&t);
 }
 
+/* What nobody can be told is not even written. */
+static void without_redis_nothing_is_written_for_it(void **state)
+{
+    const struct cluster_kind *kind = *state;
+    struct sio_message *m = sio_message_newf("m", "s", "text");
+    struct two t;
+
+    two_open(&t, &kind->opts);
+    fake_bus_down();
+    alloc_fail_at(1);
+    assert_int_equal(sio_namespace_emit(t.a.ns, NULL, m), 0);
+    assert_false(alloc_fail_done());
+    assert_int_equal(stats_of(t.of_a).n_dropped, 1);
+    sio_message_free(m);
+    two_close(&t);
+}
+
 /* Memory */
 
 static void on_count(int status, const struct sio_answers *answers, void *user)
@@ -547,6 +564,7 @@ int main(void)
         CASE(who_is_away_is_not_forgotten),
         CASE(orders_are_carried_out_everywhere),
         CASE(without_redis_each_server_is_alone),
+        CASE(without_redis_nothing_is_written_for_it),
         CASE(who_waits_is_told_that_redis_has_gone),
         CASE(no_call_is_lost_without_memory),
         CASE(a_cluster_is_made_whole_or_not_at_all),
