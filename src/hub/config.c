@@ -107,6 +107,7 @@ static int set_camera_list(struct hub_config *c, struct sio_str list, const char
 {
     struct camera_entry entry;
     struct sio_diag why;
+    unsigned number = 1;
     int rv = camera_list_next(&list, &entry, &why);
 
     if (rv > 0)
@@ -116,9 +117,10 @@ static int set_camera_list(struct hub_config *c, struct sio_str list, const char
 
         if (added < 0)
             return sio_diag_set(diag, added, "%s: %s", where, sio_strerror(added));
+        number++;
     }
     if (rv < 0)
-        return sio_diag_set(diag, rv, "%s: %s", where, why.text);
+        return sio_diag_set(diag, rv, "%s: entry %u: %s", where, number, why.text);
     return SIO_OK;
 }
 
@@ -182,15 +184,16 @@ static int read_section(struct file_reader *f, struct sio_str line)
     return rv < 0 ? fail_rv(f, rv) : SIO_OK;
 }
 
-static int set_named(struct file_reader *f, char **member, struct sio_str value,
-                     size_t max)
+/* A key of a named section.  The value may be a token: it is not shown. */
+static int set_named(struct file_reader *f, struct sio_str key, char **member,
+                     struct sio_str value, size_t max)
 {
     int rv;
 
-    if (!is_name(value, max))
-        return fail_rv(f, SIO_ERR_INVAL);
     if (*member)
-        return fail_rv(f, SIO_ERR_EXISTS);
+        return fail(f, "a second", key);
+    if (!is_name(value, max))
+        return fail(f, "empty, too long or not text: the value of", key);
     rv = hub_setting_text(member, value);
     return rv < 0 ? fail_rv(f, rv) : SIO_OK;
 }
@@ -204,14 +207,15 @@ static int read_key(struct file_reader *f, struct sio_str key, struct sio_str va
     switch (f->section) {
     case SECTION_CAMERA:
         if (str_eq_cstr(key, "nombre"))
-            return set_named(f, &c->cameras[c->n_cameras - 1].nombre, value,
+            return set_named(f, key, &c->cameras[c->n_cameras - 1].nombre, value,
                              HUB_NOMBRE_MAX);
         if (str_eq_cstr(key, "nuc"))
-            return set_named(f, &c->cameras[c->n_cameras - 1].nuc, value, HUB_ID_MAX);
+            return set_named(f, key, &c->cameras[c->n_cameras - 1].nuc, value,
+                             HUB_ID_MAX);
         break;
     case SECTION_NUC:
         if (str_eq_cstr(key, "token"))
-            return set_named(f, &c->nucs[c->n_nucs - 1].token, value, 1024);
+            return set_named(f, key, &c->nucs[c->n_nucs - 1].token, value, 1024);
         break;
     case SECTION_MAIN:
         snprintf(where, sizeof(where), "%s:%u", f->name, f->line);
@@ -488,6 +492,8 @@ static int check_all(struct hub_config *c, struct sio_diag *diag)
                             "admin_user and admin_hash_file go together");
     if (c->refuse_origins && !c->origins)
         return sio_diag_set(diag, SIO_ERR_INVAL, "refuse_origins needs origins");
+    if (c->www_api && !c->www_dir)
+        return sio_diag_set(diag, SIO_ERR_INVAL, "www_api needs www");
     if (c->n_cameras > c->max_cameras)
         return sio_diag_set(diag, SIO_ERR_INVAL,
                             "%zu cameras are configured, but max_cameras is %llu",

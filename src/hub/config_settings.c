@@ -121,6 +121,20 @@ static int parse_number(struct sio_str value, const struct hub_setting *s,
     return SIO_OK;
 }
 
+/* As a configuration has it: 64K, 1G. */
+static void format_size(uint64_t n, char *out, size_t size)
+{
+    static const char units[] = {'K', 'M', 'G'};
+    size_t unit = 0;
+
+    while (unit < sizeof(units) && n % 1024 == 0) {
+        n /= 1024;
+        unit++;
+    }
+    snprintf(out, size, "%llu%.*s", (unsigned long long)n, unit > 0,
+             &units[unit > 0 ? unit - 1 : 0]);
+}
+
 static int parse_choice(struct sio_str value, const char *const *choices, uint64_t *out)
 {
     for (size_t i = 0; choices[i]; i++) {
@@ -156,7 +170,7 @@ int hub_setting_set(struct hub_config *c, const struct hub_setting *s,
                     struct sio_str value, const char *where, struct sio_diag *diag)
 {
     void *member = (char *)c + s->offset;
-    char list[64];
+    char list[64], most[32];
     int rv = SIO_ERR_INVAL;
 
     switch (s->kind) {
@@ -166,8 +180,14 @@ int hub_setting_set(struct hub_config *c, const struct hub_setting *s,
         if (rv < 0)
             return sio_diag_set(diag, rv, "%s: out of memory", where);
         return SIO_OK;
-    case KIND_NUMBER:
     case KIND_SIZE:
+        if (parse_number(value, s, member) == SIO_OK)
+            return SIO_OK;
+        format_size(s->min, list, sizeof(list));
+        format_size(s->max, most, sizeof(most));
+        return sio_diag_set(diag, rv, "%s: %s must be a size from %s to %s", where,
+                            s->name, list, most);
+    case KIND_NUMBER:
         if (parse_number(value, s, member) == SIO_OK)
             return SIO_OK;
         return sio_diag_set(diag, rv, "%s: %s must be a number from %llu to %llu",

@@ -154,20 +154,25 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
     return SIO_OK;
 }
 
+/* *out stays NULL where there is no TLS. */
+static int load_certificate(const struct hub_config *config, struct net_tls **out,
+                            struct sio_diag *diag)
+{
+    if (config->tls_cert)
+        *out = net_tls_server_new(config->tls_cert, config->tls_key, diag);
+    return config->tls_cert && !*out ? SIO_ERR_TLS : SIO_OK;
+}
+
 static int start_listening(struct hub *hub, struct sio_diag *diag)
 {
     struct net_listen_options opts = {
         .host = hub->config->host,
         .port = (uint16_t)hub->config->port,
     };
-    int rv;
+    int rv = load_certificate(hub->config, &opts.tls, diag);
 
-    if (hub->config->tls_cert) {
-        opts.tls =
-            net_tls_server_new(hub->config->tls_cert, hub->config->tls_key, diag);
-        if (!opts.tls)
-            return SIO_ERR_TLS;
-    }
+    if (rv < 0)
+        return rv;
     rv = http_server_listen(hub->http, &opts, diag);
     net_tls_unref(opts.tls);
     if (rv < 0)
@@ -180,8 +185,11 @@ static void log_start(const struct hub *hub)
 {
     const struct hub_config *config = hub->config;
 
-    log_info(hub->log, "listening port=%d tls=%s cameras=%zu store=%s", hub->port,
-             config->tls_cert ? "yes" : "no", config->n_cameras, hub->store->ops->name);
+    log_info(hub->log,
+             "listening port=%d tls=%s cameras=%zu store=%s config=%s version=%s",
+             hub->port, config->tls_cert ? "yes" : "no", config->n_cameras,
+             hub->store->ops->name, config->file ? config->file : "none",
+             PACKAGE_VERSION);
     if (hub->open)
         log_warn(hub->log,
                  "no token is configured: whoever reaches port %d can send pictures "
@@ -215,14 +223,15 @@ static int make_store(struct hub *hub, struct sio_diag *diag)
     return hub->store ? SIO_OK : sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
 }
 
-struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
-                    struct sio_diag *diag)
+/* A hub that does nothing yet. */
+static struct hub *make_hub(struct net_loop *loop, const struct hub_config *config,
+                            struct sio_diag *diag)
 {
     struct hub *hub = mem_new(struct hub);
-    int rv = SIO_ERR_NOMEM;
+    int rv;
 
     if (!hub) {
-        sio_diag_set(diag, rv, "out of memory");
+        sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
         return NULL;
     }
     hub->loop = loop;
@@ -237,20 +246,53 @@ struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
     net_timer_init(&hub->deadline, loop, on_deadline, hub);
     rv = hub_registry_init(&hub->registry, config,
                            config->cluster == HUB_CLUSTER_OFF ? "" : hub->boot);
-    if (rv < 0 || net_timer_start(&hub->tick, TICK_MS) < 0)
-        rv = sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+    if (rv < 0 || net_timer_start(&hub->tick, TICK_MS) < 0) {
+        sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
+        hub_free(hub);
+        return NULL;
+    }
+    return hub;
+}
+
+/* What the settings ask for, as far as it is in this process and its files. */
+static int set_up(struct hub *hub, struct sio_diag *diag)
+{
+    int rv = hub_programs_check(hub, diag);
+
     if (rv == SIO_OK)
-        rv = make_store(hub, diag);
+        rv = hub_origins_parse(hub->config->origins, &hub->origins, diag);
+    return rv == SIO_OK ? make_servers(hub, diag) : rv;
+}
+
+int hub_check(struct net_loop *loop, const struct hub_config *config,
+              struct sio_diag *diag)
+{
+    struct hub *hub = make_hub(loop, config, diag);
+    struct net_tls *tls = NULL;
+    int rv = hub ? set_up(hub, diag) : SIO_ERR_NOMEM;
+
+    if (rv == SIO_OK)
+        rv = load_certificate(config, &tls, diag);
+    net_tls_unref(tls);
+    hub_free(hub);
+    return rv;
+}
+
+struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
+                    struct sio_diag *diag)
+{
+    struct hub *hub = make_hub(loop, config, diag);
+    int rv;
+
+    if (!hub)
+        return NULL;
+    rv = make_store(hub, diag);
     if (rv == SIO_OK)
         rv = make_folders(hub, diag);
     if (rv == SIO_OK)
         rv = hub_relay_connect(hub, diag);
     if (rv == SIO_OK)
-        rv = hub_programs_check(hub, diag);
-    if (rv == SIO_OK)
-        rv = hub_origins_parse(config->origins, &hub->origins, diag);
-    if (rv == SIO_OK)
-        rv = make_servers(hub, diag);
+        rv = set_up(hub, diag);
     if (rv == SIO_OK)
         rv = hub_relay_begin(hub, diag);
     if (rv == SIO_OK)

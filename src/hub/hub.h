@@ -19,6 +19,13 @@ struct hub;
 struct hub *hub_new(struct net_loop *loop, const struct hub_config *config,
                     struct sio_diag *diag);
 
+/*
+ * What hub_new would say of the settings and of the files that they name, without a port,
+ * a folder that is made, or a word to Redis.
+ */
+int hub_check(struct net_loop *loop, const struct hub_config *config,
+              struct sio_diag *diag);
+
 /* Ends what is left and frees.  NULL is allowed. */
 void hub_free(struct hub *hub);
 

@@ -15,6 +15,8 @@
 
 #define SHUTDOWN_MS 5000
 
+enum { EXIT_CONFIG = 2 };
+
 extern char **environ;
 
 /* One for the program: what a signal needs. */
@@ -24,10 +26,10 @@ struct program {
     bool stopping;
 };
 
-static int fail(const struct sio_diag *diag)
+static int fail(const struct sio_diag *diag, int status)
 {
     fprintf(stderr, "nuchubd: %s\n", diag->text);
-    return EXIT_FAILURE;
+    return status;
 }
 
 static void on_down(void *user)
@@ -71,18 +73,33 @@ static int run(const struct hub_config *config)
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a write that fails */
     p.loop = net_loop_new(&opts, &diag);
     if (!p.loop)
-        return fail(&diag);
+        return fail(&diag, EXIT_FAILURE);
     if (net_loop_signals(p.loop, signals, N_ELEMENTS(signals), on_signal, &p) < 0)
         sio_diag_set(&diag, SIO_ERR_IO, "cannot wait for signals");
     else
         p.hub = hub_new(p.loop, config, &diag);
     if (!p.hub)
-        fail(&diag);
+        fail(&diag, EXIT_FAILURE);
     else if (net_loop_run(p.loop) == SIO_OK)
         status = EXIT_SUCCESS;
     hub_free(p.hub);
     net_loop_free(p.loop);
     return status;
+}
+
+static int check_config(const struct hub_config *config)
+{
+    struct sio_diag diag = {""};
+    struct net_loop *loop = net_loop_new(NULL, &diag);
+    int rv = loop ? hub_check(loop, config, &diag) : SIO_ERR_IO;
+
+    net_loop_free(loop);
+    if (rv < 0)
+        return fail(&diag, EXIT_CONFIG);
+    printf("configuration is good: %s, port %d, %zu cameras, %zu NUCs\n",
+           config->file ? config->file : "no file", (int)config->port,
+           config->n_cameras, config->n_nucs);
+    return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -94,15 +111,12 @@ int main(int argc, char **argv)
     mem_tune();
     if (hub_config_init(&config, argc, argv, environ, &diag) < 0) {
         hub_config_fini(&config);
-        return fail(&diag);
+        return fail(&diag, EXIT_CONFIG);
     }
     switch (config.mode) {
     case HUB_MODE_HELP: fputs(hub_config_usage(), stdout); break;
     case HUB_MODE_VERSION: puts("nuchubd " PACKAGE_VERSION); break;
-    case HUB_MODE_CHECK:
-        printf("configuration is good: port %d, %zu cameras, %zu NUCs\n",
-               (int)config.port, config.n_cameras, config.n_nucs);
-        break;
+    case HUB_MODE_CHECK: status = check_config(&config); break;
     case HUB_MODE_RUN: status = run(&config); break;
     }
     hub_config_fini(&config);

@@ -14,7 +14,7 @@ import warnings
 from prometheus_client.parser import text_string_to_metric_families
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from nuchub import (Closed, Connection, Polling, Program, SocketIO, case, check, equal,  # noqa: E402
+from nuchub import (TOP, Closed, Connection, Polling, Program, SocketIO, case, check, equal,  # noqa: E402
                     free_port, get_json, http, hub, jpeg_text, make_ca, make_certificate,
                     program, run_cases, snapshot, temp_dir, wait_for)
 
@@ -172,15 +172,45 @@ def _():
         path = config_file(text)
         for more in ((), ("--check-config",)):
             status, log = run_hub("--port", free_port(), "--config", path, *more)
-            check(status not in (0, None) and status > 0, f"{text!r}: exit status {status}")
+            equal(status, 2, f"{text!r}: exit status")
             check(f"{path}:{line}:" in log, f"{text!r}: {log}")
             check(shown in log, f"{text!r}: {log}")
 
 
+@case("--check-config finds what only a start would, and makes nothing")
+def _():
+    none = "/nonexistent/file"
+    for text, shown in (
+            (f"tls_cert = {none}\ntls_key = {none}\n", none),
+            (f"admin_user = a\nadmin_hash_file = {none}\n", none),
+            (f"admin_user = a\nadmin_hash_file = {config_file('plain')}\n", "bcrypt"),
+            (f"www = {none}\n", none), ("www = /\nwww_api = here\n", "www"),
+            (f"run_monitoreo = {none}\n", none), ("run_monitoreo = sh\n", "run_monitoreo"),
+            ("origins = camaras.example.test\n", "origins"),
+            ("session_cookie = a b\n", "cookie"), ("redis_url = localhost\n", "REDIS_URL")):
+        status, log = run_hub("--check-config", "--config", config_file(text))
+        check(status == 2 and shown in log, f"{text!r}: {status} {log}")
+    state = os.path.join(temp_dir(), "state")
+    status, _log = run_hub("--check-config", "--state-dir", state)
+    check(status == 0 and not os.path.exists(state))
+
+
+@case("the example of a configuration is right, with every line of it in force")
+def _():
+    with open(os.path.join(TOP, "contrib/examples/nuchubd.conf")) as f:
+        text = re.sub(r"^#(\w+ =)", r"\1", f.read(), flags=re.M)
+    named = re.sub(r"^(tls_|admin_|run_|www|token =|redis_url).*\n", "", text, flags=re.M)
+    status, log = run_hub("--check-config", "--config", config_file(named))
+    equal(status, 0, log)
+    for key in ("tls_cert", "admin_user", "run_vigilancia", "www"):
+        check(f"\n{key} =" in text, key)
+
+
 @case("--check-config says that a good file is good, --version and --help say themselves")
 def _():
-    status, _log = run_hub("--check-config", "--config", config_file(NAMED))
-    equal(status, 0)
+    path = config_file(NAMED)
+    status, log = run_hub("--check-config", "--config", path)
+    check(status == 0 and path in log, log)
     status, log = run_hub("--version")
     check(status == 0 and re.search(r"nuchubd.*\d+\.\d+", log), log)
     status, log = run_hub("--help")
@@ -199,7 +229,7 @@ def _():
         s.bind(("0.0.0.0", port))
         s.listen()
         status, log = run_hub("--port", port)
-        check(status and str(port) in log, f"{status} {log!r}")
+        check(status == 1 and str(port) in log, f"{status} {log!r}")
 
 
 @case("a port of CAMARAS_IPS with a password is never shown")

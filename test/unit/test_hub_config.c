@@ -103,8 +103,14 @@ static void names_file_and_line_of_an_error(void **state)
         {"[camara a]\n[camara a]", "x.conf:2: a second section for \"a\""},
         {"[nuc a]\n[nuc a]", "x.conf:2: a second section for \"a\""},
         {"[camara a]\nport = 1", "x.conf:2: unknown key \"port\""},
-        {"[camara a]\nnombre =", "x.conf:2: invalid argument"},
-        {"[camara a]\nnombre = x\nnombre = y", "x.conf:3: exists already"},
+        {"[camara a]\nnombre =",
+         "x.conf:2: empty, too long or not text: the value of \"nombre\""},
+        {"[camara a]\nnombre = x\nnombre = y", "x.conf:3: a second \"nombre\""},
+        {"[nuc a]\ntoken = secret\x01",
+         "x.conf:2: empty, too long or not text: the value of \"token\""},
+        {"max_queue = 32MB", "x.conf:1: max_queue must be a size from 64K to 1G"},
+        {"max_payload = 1",
+         "x.conf:1: max_payload must be a size from 1000000 to 256M"},
     };
 
     (void)state;
@@ -207,7 +213,7 @@ static void assert_refused(const char *text, const char *const *envp,
 static void refuses_what_does_not_go_together(void **state)
 {
     const char *none[] = {NULL};
-    const char *bad_list[] = {"CAMARAS_IPS=rtsp://user:secret@192.0.2.1/", NULL};
+    const char *bad_list[] = {"CAMARAS_IPS=a,, rtsp://user:secret@192.0.2.1/", NULL};
     const char *no_args[] = {NULL};
     const char *unknown[] = {"--prot", NULL};
     const char *missing[] = {"--port", NULL};
@@ -218,16 +224,17 @@ static void refuses_what_does_not_go_together(void **state)
     assert_refused("tls_cert = x", none, no_args, "tls_cert and tls_key go together");
     assert_refused("admin_user = x", none, no_args,
                    "admin_user and admin_hash_file go together");
+    assert_refused("www_api = self", none, no_args, "www_api needs www");
     assert_refused("[camara a]\nnuc = b", none, no_args,
                    "camera a is of NUC \"b\", which has no [nuc] section");
     assert_refused("", none, unknown, "unknown option --prot (see --help)");
     assert_refused("", none, missing, "--port needs a value");
     assert_refused("", none, extra, "unknown argument 9000 (see --help)");
     assert_refused("", none, number, "--port: port must be a number from 0 to 65535");
-    assert_refused(
-        "", bad_list, no_args,
-        "CAMARAS_IPS: neither an address nor NAME=URL (a name has letters, digits "
-        "and \".:_-\" only)");
+    assert_refused("", bad_list, no_args,
+                   "CAMARAS_IPS: entry 2: neither an address nor NAME=URL (a name has "
+                   "letters, digits "
+                   "and \".:_-\" only)");
 }
 
 static void help_and_version_read_nothing_else(void **state)
