@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/list.h"
 #include "base/log.h"
@@ -57,6 +58,17 @@ static void on_signal(int signo, void *user)
     hub_shutdown(p->hub, SHUTDOWN_MS, on_down, p);
 }
 
+/* A client is a file: as many as the system allows, not as a shell has them (1024). */
+static void allow_files(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static int run(const struct hub_config *config)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
@@ -69,6 +81,7 @@ static int run(const struct hub_config *config)
     struct sio_diag diag = {""};
     int status = EXIT_FAILURE;
 
+    allow_files();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a write that fails */
     p.loop = net_loop_new(&opts, &diag);

@@ -232,6 +232,18 @@ def _():
         check(status == 1 and str(port) in log, f"{status} {log!r}")
 
 
+@case("the shell's limit of open files is not the hub's")
+def _():
+    h = hub()
+    h.argv = ["prlimit", "--nofile=32:1024", *h.argv]
+    with h:
+        clients = [Connection(h.port) for _ in range(64)]
+        for c in clients:
+            c.request("GET", "/api/status")
+            equal(c.reply().status, 200)
+            c.close()
+
+
 @case("a port of CAMARAS_IPS with a password is never shown")
 def _():
     with hub("--log-level", "debug",
