@@ -1,7 +1,9 @@
 #!/bin/sh
 # Checks that every public function is documented: a comment stands directly above its
 # declaration, or above the first one of a group without blank lines; that the reference
-# has them all; and that a name of ours in the guides and manual pages still exists.
+# has them all; that a name of ours in the guides and manual pages still exists; and that
+# manual pages have the programs' options and settings, and no others.
+# Runs in the build directory.
 set -u
 top=${srcdir:-.}
 work=$(mktemp -d) || exit 99
@@ -47,5 +49,22 @@ for doc in "$top"/doc/*.md "$top"/README.md "$top"/doc/man/libsioc.3; do
     done
 done >"$work/stale"
 result "$work/stale" "functions that the guides name exist"
+
+for program in nuchubd.8 nuchub-agent.8 nuchub-emit.1; do
+    [ -x "./${program%.*}" ] || continue
+    "./${program%.*}" --help | grep -oE '\-\-[a-z-]+' | sort -u >"$work/options"
+    sed 's/\\//g' "$top/doc/man/$program" | grep -oE '\-\-[a-z-]+' | sort -u |
+        comm -3 "$work/options" - | sed "s/^/$program: /"
+done >"$work/stale"
+result "$work/stale" "--help and the manual pages have the same options"
+
+# Keys stand in bold: one a line, or several with commas between.
+sed -nE 's/^ *(TEXT|NUMBER|CHOICE)\("([a-z0-9_]+)".*/\2/p; s/^ *\{"([a-z_]+)", "[A-Z].*/\1/p' \
+    "$top/src/hub/config_settings.c" | sort -u >"$work/keys"
+sed -n '/^\.SH KEYS/,/^\.SH SECTIONS/p' "$top/doc/man/nuchubd.conf.5" |
+    awk '/^\.TP/ { getline; sub(/^\.BR? /, ""); gsub(/[",]/, ""); print }' |
+    tr -s ' ' '\n' | sort -u | comm -3 "$work/keys" - >"$work/stale"
+[ -s "$work/keys" ] || echo "no keys found" >"$work/stale"
+result "$work/stale" "nuchubd.conf(5) has all settings of the hub, and no others"
 echo "1..$n"
 exit "$failed"
