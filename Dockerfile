@@ -22,7 +22,8 @@ RUN autoreconf -fi && mkdir /build && cd /build && \
 FROM debian:12-slim
 RUN apt-get update -q && \
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
-        tzdata libssl3 libwslay1 zlib1g libcrypt1 libcjson1 libhiredis0.14 && \
+        tzdata ca-certificates libssl3 libwslay1 zlib1g libcrypt1 libcjson1 \
+        libhiredis0.14 && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --system --home-dir /var/lib/nuchub --shell /usr/sbin/nologin nuchub && \
     install -d -o nuchub -g nuchub -m 750 /var/lib/nuchub
@@ -32,4 +33,6 @@ WORKDIR /var/lib/nuchub
 VOLUME /var/lib/nuchub
 ENV PORT=8080
 EXPOSE 8080
+HEALTHCHECK --timeout=3s CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$PORT && \
+    printf 'GET /api/status HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q online <&3"]
 ENTRYPOINT ["/usr/sbin/nuchubd", "--state-dir", "/var/lib/nuchub"]
