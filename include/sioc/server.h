@@ -237,9 +237,10 @@ SIOC_API void sio_socket_off(struct sio_socket *s, const char *event);
  * on_join.  s cannot be sent to yet; its session, id and data can be used.  auth is as
  * in on_join.  The middleware, or whoever it gives j to, says sio_join_accept or
  * sio_join_refuse exactly once, now or later, and then forgets j.  s is dead when the
- * client has left meanwhile, or was refused because connect_timeout_ms have passed: j
- * is still to be ended, which then does nothing.  Middleware cannot be taken
- * off again.  SIO_OK, SIO_ERR_NOMEM.
+ * client has left meanwhile, has asked anew, or was refused because connect_timeout_ms
+ * have passed: j is still to be ended, which then does nothing.  Of one client at most
+ * max_namespaces are undecided at a time, dead ones too; who asks for more is refused.
+ * Middleware cannot be taken off again.  SIO_OK, SIO_ERR_NOMEM.
  */
 struct sio_join;
 typedef void (*sio_join_cb)(struct sio_socket *s, struct sio_str auth,

@@ -51,11 +51,15 @@ static void connect_to(struct sio_conn *c, struct sio_str nsp, struct sio_str au
 {
     const char *refusal = "Too many namespaces";
     struct sio_namespace *ns = NULL;
+    struct sio_socket *s = find_socket(c, nsp);
 
-    if (find_socket(c, nsp)) {
+    if (s && s->state == SIO_SOCKET_JOINED) {
         violation(c, "namespace joined twice");
         return;
     }
+    /* Clients that give up while they wait do not say so: they ask anew. */
+    if (s)
+        sio_socket_discard(s);
     if (c->n_sockets < c->server->max_namespaces)
         ns = sio_server_open(c->server, nsp, auth, &refusal);
     if (ns)
@@ -226,6 +230,7 @@ void sio_conn_open(struct sio_server *server, struct eio_session *session)
     c->session = session;
     c->v2 = eio_session_protocol(session) == 3;
     list_init(&c->sockets);
+    list_init(&c->joins);
     list_init(&c->link);
     list_init(&c->reap.link);
     c->reap.run = on_reap;
@@ -244,6 +249,8 @@ void sio_conn_bury(struct sio_conn *c)
     while (!list_empty(&c->sockets))
         sio_socket_end(container_of(c->sockets.next, struct sio_socket, link),
                        (enum sio_disconnect_reason)c->reason);
+    while (!list_empty(&c->joins))
+        list_remove(c->joins.next);
     sio_assembly_free(c->assembly);
     c->assembly = NULL;
     net_loop_reap(c->server->loop, &c->reap);

@@ -17,6 +17,7 @@ struct sio_conn {
     struct sio_server *server;
     struct eio_session *session; /* good to the end of the turn in which it closed */
     struct list sockets;         /* struct sio_socket.link; JOINING ones too */
+    struct list joins;           /* struct sio_join.link: undecided, socket or not */
     uint32_t n_sockets;
     bool v2;        /* a client of Socket.IO 2; see socketio/v2.h */
     bool closed;    /* nothing can be sent */

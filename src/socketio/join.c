@@ -15,6 +15,7 @@
 enum verdict { UNDECIDED, ACCEPTED, REFUSED };
 
 struct sio_join {
+    struct list link;          /* in its connection's, while that is there */
     struct sio_socket *socket; /* NULL: it has ended */
     struct sio_hooks *hooks;   /* whose chain this is in */
     struct list *at;           /* the middleware that decides now */
@@ -142,6 +143,7 @@ static void join_free(struct sio_join *j)
 {
     if (j->socket)
         detach(j);
+    list_remove(&j->link);
     mem_free(j->auth);
     mem_free(j);
 }
@@ -258,16 +260,18 @@ static bool has_middleware(const struct sio_namespace *ns)
            (ns->parent && sio_hooks_has(ns->parent->hooks, SIO_CHAIN_JOIN));
 }
 
-/* What one client lets wait is bounded; its namespaces are few. */
+/* What one client lets middleware do is bounded, also what it has given up since. */
 static bool may_wait(const struct sio_conn *c, struct sio_str auth)
 {
     size_t left = c->server->codec.max_bytes;
-    struct sio_socket *s;
+    uint32_t n = 0;
+    struct sio_join *j;
 
-    list_for_each (s, struct sio_socket, link, &c->sockets)
-        if (s->join)
-            left -= s->join->auth_len;
-    return auth.len <= left;
+    list_for_each (j, struct sio_join, link, &c->joins) {
+        left -= j->auth_len;
+        n++;
+    }
+    return n < c->server->max_namespaces && auth.len <= left;
 }
 
 static struct sio_join *join_new(struct sio_socket *s, struct sio_str auth)
@@ -289,6 +293,7 @@ static struct sio_join *join_new(struct sio_socket *s, struct sio_str auth)
     j->hooks = j->own ? s->ns->hooks : s->ns->parent->hooks;
     j->socket = s;
     s->join = j;
+    list_append(&s->conn->joins, &j->link);
     return j;
 }
 

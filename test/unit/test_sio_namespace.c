@@ -401,12 +401,7 @@ static void a_client_that_leaves_meanwhile_harms_nobody(void **state)
     sio_join_refuse(waiting, "no", NO_DATA);
     assert_string_equal(fake_sent(s), "");
 
-    /* Two CONNECTs, or an event too early. */
-    fake_text(s, "0");
-    fake_text(s, "0");
-    assert_int_equal(fake_closed(s), EIO_CLOSE_FORCED);
-    sio_join_accept(waiting);
-    s = sio_world_session(&w);
+    /* An event too early. */
     fake_text(s, "0");
     fake_text(s, "2[\"a\"]");
     assert_int_equal(fake_closed(s), EIO_CLOSE_FORCED);
@@ -419,6 +414,57 @@ static void a_client_that_leaves_meanwhile_harms_nobody(void **state)
     sio_join_accept(waiting);
     sio_world_expect(&w, "later()");
     w.server = NULL;
+    sio_world_close(&w);
+}
+
+/*
+ * A client whose user disconnects while it waits says nothing, and CONNECT again when he
+ * connects again.
+ */
+static void who_asks_again_while_it_waits_is_asked_about_anew(void **state)
+{
+    struct sio_server_options opts = {.max_namespaces = 3};
+    struct sio_join *old[3];
+    struct eio_session *s;
+    struct sio_world w;
+
+    (void)state;
+    sio_world_open(&w, &opts);
+    sio_namespace_use(w.ns, take_time, &w);
+    s = sio_world_session(&w);
+    for (int i = 0; i < 3; i++) {
+        fake_text(s, "0");
+        old[i] = waiting;
+        assert_non_null(sio_join_socket(old[i]));
+        assert_true(i == 0 || !sio_join_socket(old[i - 1]));
+    }
+    assert_int_equal(fake_closed(s), -1);
+    sio_join_accept(old[0]);
+    assert_string_equal(fake_sent(s), "");
+    sio_join_accept(old[2]);
+    assert_int_equal(strncmp(fake_sent(s), "0{\"sid\"", 7), 0);
+    assert_int_equal(sio_namespace_n_sockets(w.ns), 1);
+    fake_text(s, "0"); /* now it has joined */
+    assert_int_equal(fake_closed(s), EIO_CLOSE_FORCED);
+    sio_join_accept(old[1]);
+
+    /* It cannot have more under way than it may join. */
+    s = sio_world_session(&w);
+    for (int i = 0; i < 3; i++) {
+        fake_text(s, "0");
+        old[i] = waiting;
+        fake_text(s, "1");
+    }
+    fake_text(s, "0");
+    assert_string_equal(fake_sent(s), "4{\"message\":\"Too much at once\"}");
+    sio_join_refuse(old[1], "", NO_DATA);
+    fake_text(s, "0");
+    assert_string_equal(fake_sent(s), "");
+    fake_close(s, EIO_CLOSE_TRANSPORT_CLOSE);
+    sio_world_turn(&w);
+    sio_join_accept(waiting);
+    sio_join_accept(old[0]);
+    sio_join_accept(old[2]);
     sio_world_close(&w);
 }
 
@@ -747,6 +793,7 @@ int main(void)
         cmocka_unit_test(a_child_asks_its_parents_middleware_first),
         cmocka_unit_test(middleware_may_take_its_time),
         cmocka_unit_test(a_client_that_leaves_meanwhile_harms_nobody),
+        cmocka_unit_test(who_asks_again_while_it_waits_is_asked_about_anew),
         cmocka_unit_test(what_waits_for_middleware_is_bounded),
         cmocka_unit_test(middleware_may_end_the_connection),
         cmocka_unit_test(who_is_never_answered_is_refused_in_time),
