@@ -372,9 +372,13 @@ SIOC_API int sio_socket_emit_ack(struct sio_socket *s, struct sio_message *m,
  * Leaves the namespace: packet 41 to the client, which then stays away until it is asked
  * to come back.  close: all namespaces of the connection, each with its 41, and the
  * connection ends when the client has got what was sent (on_disconnect: FORCED_SERVER).
+ * Either way what it was is not recovered.
  */
 SIOC_API void sio_socket_disconnect(struct sio_socket *s, bool close);
-/* Cuts the TCP connection without a word, so that the client reconnects by itself. */
+/*
+ * Cuts the TCP connection without a word, so that the client reconnects by itself, and is
+ * recovered where that is on (on_disconnect: FORCED_SERVER).
+ */
 SIOC_API void sio_socket_abort(struct sio_socket *s);
 
 /*

@@ -305,6 +305,7 @@ void sio_conn_close(struct sio_conn *c, bool cut)
         eio_session_abort(c->session, EIO_CLOSE_FORCED);
         return;
     }
+    c->dismissed = true;
     say_goodbye(c);
     eio_session_close(c->session, EIO_CLOSE_FORCED);
 }

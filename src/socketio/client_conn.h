@@ -22,6 +22,7 @@ struct sio_conn {
     bool v2;        /* a client of Socket.IO 2; see socketio/v2.h */
     bool closed;    /* nothing can be sent */
     bool forced;    /* by the application: sio_socket_disconnect, sio_socket_abort */
+    bool dismissed; /* by the first of these: its clients are not to be recovered */
     uint8_t reason; /* enum sio_disconnect_reason, once closed */
     struct sio_assembly *assembly; /* a packet that waits for attachments, or NULL */
     struct net_timer deadline;     /* to join a namespace */

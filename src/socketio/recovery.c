@@ -417,7 +417,7 @@ void sio_recovery_close(struct sio_socket *s, enum sio_disconnect_reason reason)
     struct sio_recovery *r = t->recovery;
 
     s->ticket = NULL;
-    if (!is_recoverable(reason) || keep_rooms(t, s) < 0) {
+    if (!is_recoverable(reason) || s->conn->dismissed || keep_rooms(t, s) < 0) {
         ticket_free(t);
         return;
     }

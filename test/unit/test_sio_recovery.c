@@ -355,7 +355,7 @@ static void end_by(struct world *w, struct client *c, enum sio_disconnect_reason
         fake_close(c->session, EIO_CLOSE_PING_TIMEOUT);
         break;
     case SIO_DISCONNECT_FORCED: fake_text(c->session, "nonsense"); break;
-    case SIO_DISCONNECT_FORCED_SERVER: sio_socket_disconnect(w->last, true); break;
+    case SIO_DISCONNECT_FORCED_SERVER: sio_socket_abort(w->last); break;
     case SIO_DISCONNECT_SHUTDOWN: fake_close(c->session, EIO_CLOSE_SHUTDOWN); break;
     }
 }
@@ -390,6 +390,21 @@ static void only_a_fault_can_be_recovered_from(void **state)
         fake_text(c.session, "1");
         assert_int_equal(destroyed, 1);
     }
+    world_close(&w);
+}
+
+/* Unlike one whose connection was cut. */
+static void who_was_sent_away_starts_anew(void **state)
+{
+    struct client c = {0};
+    struct world w;
+
+    (void)state;
+    world_open(&w, (struct sio_server_options){0});
+    settle(&w, &c, NULL);
+    sio_socket_disconnect(w.last, true);
+    come_back(&w, &c, NULL);
+    assert_false(w.recovered);
     world_close(&w);
 }
 
@@ -844,6 +859,7 @@ int main(void)
         cmocka_unit_test(a_client_goes_on_where_it_was),
         cmocka_unit_test(keeps_other_data_from_nobody),
         cmocka_unit_test(only_a_fault_can_be_recovered_from),
+        cmocka_unit_test(who_was_sent_away_starts_anew),
         cmocka_unit_test(who_presents_something_else_starts_anew),
         cmocka_unit_test(a_client_that_stays_away_is_forgotten),
         cmocka_unit_test(old_events_are_dropped_by_themselves),
