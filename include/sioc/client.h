@@ -300,10 +300,11 @@ SIOC_API int sio_client_socket_emitf(struct sio_client_socket *s, const char *ev
                                      const char *format, ...);
 
 /*
- * sio_client_socket_emit with an ack: unless an error is returned, cb is called exactly once, with
- * the answer, SIO_ERR_TIMEOUT (timeout_ms 0: as ack_timeout_ms), SIO_ERR_CLOSED
- * (disconnected), or SIO_ERR_FULL (dropped from the kept ones).  With retries the time is
- * that of each try, and only the last one's failure is told.
+ * sio_client_socket_emit with an ack: unless an error is returned, cb is called exactly
+ * once, with the answer, SIO_ERR_TIMEOUT (timeout_ms 0: as ack_timeout_ms; what was still
+ * kept is then not sent), SIO_ERR_CLOSED (disconnected), or SIO_ERR_FULL (dropped from the
+ * kept ones).
+ * With retries the time is that of each try, and only the last one's failure is told.
  */
 SIOC_API int sio_client_socket_emit_ack(struct sio_client_socket *s,
                                         struct sio_message *m, uint32_t timeout_ms,

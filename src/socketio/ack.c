@@ -15,6 +15,7 @@ void sio_acks_init(struct sio_acks *acks)
     list_init(&acks->waiting);
     acks->next_id = 0;
     acks->n = 0;
+    acks->on_timeout = NULL;
 }
 
 uint64_t sio_acks_reserve(struct sio_acks *acks)
@@ -51,8 +52,12 @@ static void tell(struct sio_waiting *w, int status, struct sio_event *e)
 
 static void on_timeout(struct net_timer *timer, void *user)
 {
+    struct sio_waiting *w = user;
+
     (void)timer;
-    tell(user, SIO_ERR_TIMEOUT, NULL);
+    if (w->acks->on_timeout)
+        w->acks->on_timeout(w->acks, w->id);
+    tell(w, SIO_ERR_TIMEOUT, NULL);
 }
 
 int sio_acks_put(struct sio_acks *acks, struct sio_waiting *w, uint64_t id)

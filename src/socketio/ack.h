@@ -17,6 +17,8 @@ struct sio_acks {
     struct list waiting; /* by id, lowest first */
     uint64_t next_id;
     uint32_t n;
+    /* NULL, or told of each whose time is over, before who waits is. */
+    void (*on_timeout)(struct sio_acks *acks, uint64_t id);
 };
 
 /* One answer that is awaited, in memory of whoever waits. */

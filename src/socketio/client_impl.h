@@ -168,6 +168,8 @@ int sio_client_hold(struct sio_client_socket *s, struct eio_msg *msg, bool has_a
 /* Joined: what was held goes out in order. */
 void sio_client_send_held(struct sio_client_socket *s);
 void sio_client_drop_held(struct sio_client_socket *s);
+/* Nobody waits for this answer any more: what asks for it is not sent, if it is held. */
+void sio_client_forget_held(struct sio_client_socket *s, uint64_t ack_id);
 /* Keeps an event that came while s is joining.  SIO_OK, _NOMEM, _TOO_BIG. */
 int sio_client_hold_early(struct sio_client_socket *s, const struct sio_packet *p,
                           struct sio_slice text, const struct sio_slice *attachments);

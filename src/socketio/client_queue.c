@@ -119,6 +119,17 @@ void sio_client_drop_held(struct sio_client_socket *s)
         free_held(s, container_of(s->offline.next, struct held, link));
 }
 
+void sio_client_forget_held(struct sio_client_socket *s, uint64_t ack_id)
+{
+    struct held *h;
+
+    list_for_each (h, struct held, link, &s->offline)
+        if (h->has_ack && h->ack_id == ack_id) {
+            free_held(s, h);
+            return;
+        }
+}
+
 /* Received early. */
 
 static void free_early(struct sio_client_socket *s, struct early *e)

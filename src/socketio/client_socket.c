@@ -132,6 +132,11 @@ static const struct sio_replier_ops replier_ops = {
     .parser = replier_parser,
 };
 
+static void on_ack_timeout(struct sio_acks *acks, uint64_t id)
+{
+    sio_client_forget_held(container_of(acks, struct sio_client_socket, acks), id);
+}
+
 /* Leaving. */
 
 static void on_timer(struct net_timer *timer, void *user)
@@ -456,6 +461,7 @@ struct sio_client_socket *sio_client_join(struct sio_client *c, const char *name
     sio_client_listen_init(s);
     sio_client_retry_init(s);
     sio_acks_init(&s->acks);
+    s->acks.on_timeout = on_ack_timeout;
     sio_replier_init(&s->replier, &replier_ops);
     net_timer_init(&s->timer, c->loop, on_timer, s);
     list_append(&c->sockets, &s->link);

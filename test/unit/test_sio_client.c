@@ -566,6 +566,36 @@ static void offline_events_may_be_dropped(void **state)
     assert_int_equal(w->n_acks, 0);
 }
 
+static void note_status(int status, struct sio_event *e, void *user)
+{
+    assert_null(e);
+    *(int *)user = status;
+}
+
+static void what_nobody_waits_for_any_more_is_not_sent(void **state)
+{
+    static const char *const bodies[] = {OPEN, NULL};
+    struct world *w = offline(SIO_OFFLINE_KEEP);
+    struct sio_message *m = sio_message_new("late");
+    int status = SIO_OK;
+
+    (void)state;
+    w->server.bodies = bodies;
+    assert_int_equal(emit_text(w, "before", 1, true), SIO_OK);
+    assert_int_equal(sio_client_socket_emit_ack(w->socket, m, 1, note_status, &status),
+                     SIO_OK);
+    sio_message_free(m);
+    assert_int_equal(emit_text(w, "behind", 1, false), SIO_OK);
+    run_until(w, status);
+    assert_int_equal(status, SIO_ERR_TIMEOUT);
+    run_until(w, w->server.poll);
+    say_body(w->server.poll, JOINED);
+    run_until(w, strstr(w->server.posted, "behind"));
+    assert_non_null(strstr(w->server.posted, "before"));
+    assert_null(strstr(w->server.posted, "late"));
+    free_world(w);
+}
+
 static void flushed_is_told_when_nothing_waits(void **state)
 {
     static const char *const bodies[] = {OPEN, JOINED, NULL};
@@ -757,6 +787,7 @@ int main(void)
         cmocka_unit_test(offline_events_are_kept_up_to_a_bound),
         cmocka_unit_test(offline_events_may_make_room_for_newer_ones),
         cmocka_unit_test(offline_events_may_be_dropped),
+        cmocka_unit_test(what_nobody_waits_for_any_more_is_not_sent),
         cmocka_unit_test(flushed_is_told_when_nothing_waits),
         cmocka_unit_test(close_says_goodbye),
         cmocka_unit_test(close_works_before_there_is_a_connection),
