@@ -113,7 +113,7 @@ static int make_room(struct sio_client_socket *s, const struct eio_msg *msg)
     while (!sio_client_has_room(s->client, msg))
         if (g->offline != SIO_OFFLINE_NEWEST || !drop_oldest(s))
             return SIO_ERR_FULL;
-    return SIO_OK;
+    return s->client->freed ? SIO_ERR_CLOSED : SIO_OK; /* by who was dropped */
 }
 
 int sio_client_retry_add(struct sio_client_socket *s, struct eio_msg *msg, uint64_t id,

@@ -230,6 +230,7 @@ static void on_ack(int status, struct sio_event *e, void *user)
     assert_true((status == SIO_OK) == (e != NULL));
     w->n_acks++;
     w->ack_status = status;
+    meddle(w);
 }
 
 void on_flushed(int status, void *user)

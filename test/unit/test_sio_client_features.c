@@ -146,6 +146,14 @@ static void retried_events_are_bounded(void **state)
     assert_int_equal(n_posted(w, "\"one\""), 0);
     free_world(w);
 
+    w = new_world();
+    assert_true(begin(w, &o));
+    assert_int_equal(emit_text(w, "one", 6000, true), SIO_OK);
+    w->frees_in_callbacks = true;
+    assert_int_equal(emit_text(w, "two", 6000, true), SIO_ERR_CLOSED);
+    assert_int_equal(w->n_acks, 1);
+    free_world(w);
+
     o.offline = SIO_OFFLINE_DROP;
     w = new_world();
     assert_true(begin(w, &o));
