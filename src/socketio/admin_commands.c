@@ -5,7 +5,7 @@
  *     join, leave namespace, room, filter
  *     _disconnect namespace, close, filter
  *
- * A filter is a room or a socket's id; empty or not a text: everybody.
+ * A filter is a room or a socket's id; null, empty or not there: everybody.
  */
 #include <config.h>
 
@@ -40,6 +40,20 @@ static bool get_text(struct command *c, size_t i, struct sio_str *out)
     return !memchr(out->ptr, '\0', out->len);
 }
 
+/* False: it says nobody that we know, and means somebody. */
+static bool get_filter(struct command *c, size_t i)
+{
+    struct sio_str raw = sio_event_arg(c->e, i);
+
+    c->target.rooms = &c->filter;
+    if (!raw.ptr || json_type(raw) == JSON_NULL)
+        return true;
+    if (!get_text(c, i, &c->filter))
+        return false;
+    c->target.n_rooms = c->filter.len > 0;
+    return true;
+}
+
 /* Room for all texts at once, so that they stay where they are. */
 static bool begin(struct command *c, struct sio_admin *a, struct sio_event *e,
                   size_t filter_at)
@@ -51,10 +65,7 @@ static bool begin(struct command *c, struct sio_admin *a, struct sio_event *e,
     if (wbuf_reserve(&c->texts, e->packet->json.len + 4) < 0 || !get_text(c, 0, &nsp))
         return false;
     c->ns = sio_server_find(a->server, nsp);
-    c->target.rooms = &c->filter;
-    if (get_text(c, filter_at, &c->filter) && c->filter.len > 0)
-        c->target.n_rooms = 1;
-    return c->ns != NULL;
+    return c->ns && get_filter(c, filter_at);
 }
 
 static void end(struct command *c)

@@ -159,6 +159,37 @@ static void is_hooked_up_while_somebody_looks(void **state)
     world_close(&w);
 }
 
+static void a_filter_that_says_nobody_is_not_everybody(void **state)
+{
+    struct sio_admin_options o = {.no_auth = true};
+    static const char *const nobody[] = {"[\"a\"]", "1", "false", "\"a\\u0000\"",
+                                         "\"elsewhere\""};
+    static const char *const everybody[] = {",null", ",\"\"", ""};
+    struct eio_session *ui, *client;
+    char command[100];
+    struct world w;
+
+    (void)state;
+    world_open(&w);
+    assert_int_equal(sio_admin_attach(w.server, &o, NULL), SIO_OK);
+    ui = join(&w, "0/admin,");
+    client = join(&w, "0");
+    for (size_t i = 0; i < N_ELEMENTS(nobody); i++) {
+        snprintf(command, sizeof(command), "2/admin,[\"_disconnect\",\"/\",false,%s]",
+                 nobody[i]);
+        fake_text(ui, command);
+        assert_int_equal(sio_namespace_n_sockets(w.ns), 1);
+    }
+    for (size_t i = 0; i < N_ELEMENTS(everybody); i++) {
+        snprintf(command, sizeof(command), "2/admin,[\"_disconnect\",\"/\",false%s]",
+                 everybody[i]);
+        fake_text(ui, command);
+        assert_int_equal(sio_namespace_n_sockets(w.ns), 0);
+        fake_text(client, "0");
+    }
+    world_close(&w);
+}
+
 static void tells_the_same_to_all_who_may_not_join(void **state)
 {
     struct sio_admin_options o = {.username = "a", .password_hash = HASH};
@@ -269,6 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wants_a_name_and_a_hash),
         cmocka_unit_test(is_hooked_up_while_somebody_looks),
+        cmocka_unit_test(a_filter_that_says_nobody_is_not_everybody),
         cmocka_unit_test(tells_the_same_to_all_who_may_not_join),
         cmocka_unit_test(bounds_the_attempts_that_wait),
         cmocka_unit_test(forgets_the_oldest_session),
