@@ -61,7 +61,7 @@ struct sio_server_options {
     /* path NULL: "/socket.io/".  on_session is ours; user is the other hooks'. */
     struct eio_server_options engine;
     uint32_t connect_timeout_ms; /* until the first namespace is joined; 0: 45000 */
-    uint32_t max_attachments;    /* per packet; 0: 10 */
+    uint32_t max_attachments;    /* per packet; 0: 10, with SIO_PARSER_MSGPACK 256 */
     uint32_t max_namespaces;     /* joined per client; 0: 64 */
     /*
      * What a packet and those of its attachments that are there may hold, and what the

@@ -74,6 +74,14 @@ static void server_free(struct sio_server *server)
     mem_free(server);
 }
 
+/* As others: the parser that they have beside their own knows no bound. */
+static uint32_t max_attachments(const struct sio_server_options *opts)
+{
+    if (opts->max_attachments)
+        return opts->max_attachments;
+    return opts->parser == SIO_PARSER_MSGPACK ? 256 : 10;
+}
+
 /* Everything but the engine. */
 static struct sio_server *server_alloc(struct net_loop *loop,
                                        const struct sio_server_options *opts)
@@ -97,7 +105,7 @@ static struct sio_server *server_alloc(struct net_loop *loop,
         opts->connect_timeout_ms ? opts->connect_timeout_ms : 45000;
     server->max_namespaces = opts->max_namespaces ? opts->max_namespaces : 64;
     server->codec.parser = sio_parser_of(opts->parser);
-    server->codec.max_attachments = opts->max_attachments ? opts->max_attachments : 10;
+    server->codec.max_attachments = max_attachments(opts);
     server->codec.max_bytes =
         opts->max_binary_bytes ? opts->max_binary_bytes : 4 * max_payload;
     sio_recovery_limits_set(&server->recovery, opts);

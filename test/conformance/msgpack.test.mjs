@@ -53,7 +53,8 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
   test(`${name}: binary goes both ways, in events and acks`, async () => {
     const socket = await join(transports);
     const large = Buffer.alloc(200000, 7);
-    const args = [Buffer.from([0, 1, 2, 255]), { deep: [large, 'text', Buffer.alloc(0)] }];
+    const args = [Buffer.from([0, 1, 2, 255]), { deep: [large, 'text', Buffer.alloc(0)] },
+      Array.from({ length: 20 }, (_, i) => Buffer.from([i]))];
     const back = next(socket, 'message-back');
     socket.emit('message', ...args);
     assert.deepEqual(await back, args);
@@ -153,7 +154,7 @@ const VIOLATIONS = {
   'an id below 0': packed({ type: 2, nsp: '/', data: ['a'], id: -1 }),
   'CONNECT_ERROR': packed({ type: 4, nsp: '/', data: 'no' }),
   'a namespace not joined': packed({ type: 2, nsp: '/custom', data: ['a'] }),
-  'eleven attachments': packed({ type: 2, nsp: '/', data: ['a', ...Array(11).fill(Buffer.alloc(1))] }),
+  'too many attachments': packed({ type: 2, nsp: '/', data: ['a', ...Array(257).fill(Buffer.alloc(1))] }),
   'a count that is a lie': Buffer.from([0xdf, 0xff, 0xff, 0xff, 0xff]),
   'nesting': packed({ type: 2, nsp: '/', data: ['a', Array(1000).fill(0).reduce((x) => [x], 0)] }),
 };
