@@ -109,11 +109,10 @@ static struct net_conn *end(struct ws *ws, int code)
 /* The close handshake is over, or an error was answered. */
 static void finish(struct ws *ws, int code)
 {
-    struct net_conn *conn = ws->conn;
+    struct net_conn *conn = end(ws, code); /* first: the close may end it at once */
 
     net_conn_deadline(conn, 0);
     net_conn_close(conn, LINGER_MS);
-    end(ws, code);
 }
 
 /* A frame of a client: its payload is masked in a copy. */

@@ -30,6 +30,8 @@ struct fixture {
     struct http_server *server;
     uint16_t port;
     int n_open; /* WebSockets */
+    unsigned fail_at;
+    struct net_timer crowd[128]; /* so many that one more needs memory */
 };
 
 static void on_query(struct http_request *r, void *user)
@@ -87,10 +89,27 @@ static void on_upgrade(struct http_request *r, void *user)
         f->n_open++;
 }
 
+/* From the handshake on an allocation fails, and a timer needs one too. */
+static void on_crowded_upgrade(struct http_request *r, void *user)
+{
+    struct fixture *f = user;
+    bool full = false;
+
+    on_upgrade(r, user);
+    for (size_t i = 0; !full; i++) {
+        assert_true(i < N_ELEMENTS(f->crowd));
+        alloc_fail_at(1);
+        (void)net_timer_start(&f->crowd[i], 1000000);
+        full = alloc_fail_done();
+    }
+    alloc_fail_at(f->fail_at);
+}
+
 static const struct http_handler query = {.on_request = on_query};
 static const struct http_handler echo = {.on_request = on_echo, .max_body = 100000};
 static const struct http_handler stream = {.on_request = on_stream};
 static const struct http_handler upgrade = {.on_request = on_upgrade};
+static const struct http_handler crowded = {.on_request = on_crowded_upgrade};
 
 static int setup(void **state)
 {
@@ -105,6 +124,9 @@ static int setup(void **state)
     http_server_route(f->server, HTTP_POST, "/echo", &echo, f);
     http_server_route(f->server, HTTP_GET, "/stream", &stream, f);
     http_server_route(f->server, HTTP_GET, "/ws", &upgrade, f);
+    http_server_route(f->server, HTTP_GET, "/crowded", &crowded, f);
+    for (size_t i = 0; i < N_ELEMENTS(f->crowd); i++)
+        net_timer_init(&f->crowd[i], f->loop, NULL, NULL);
     port = http_server_listen(f->server, &listen, NULL);
     assert_true(port > 0);
     f->port = (uint16_t)port;
@@ -191,12 +213,15 @@ static void requests_survive_a_failing_allocation(void **state)
         talk_failing(*state, requests[i], strlen(requests[i]));
 }
 
+#define UPGRADE                                                                  \
+    " HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"       \
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" \
+    "\r\n"
+
 static void websockets_survive_a_failing_allocation(void **state)
 {
     static const char head[] =
-        "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
-        "dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        "GET /ws" UPGRADE
         "\x81\x82\0\0\0\0hi" /* small */
         "\x01\x81\0\0\0\0"
         "a\x89\x81\0\0\0\0p\x80\x81\0\0\0\0"
@@ -209,6 +234,22 @@ static void websockets_survive_a_failing_allocation(void **state)
     talk_failing(*state, data, sizeof(data));
 }
 
+static void a_websocket_ends_once_though_nothing_can_wait_for_its_end(void **state)
+{
+    static const char unmasked[] = "GET /crowded" UPGRADE "\x81\x02hi";
+    struct fixture *f = *state;
+    bool failed = true;
+
+    for (f->fail_at = 1; failed; f->fail_at++) {
+        talk(f, unmasked, sizeof(unmasked) - 1);
+        failed = alloc_fail_done();
+        assert_int_equal(f->n_open, 0);
+        for (size_t i = 0; i < N_ELEMENTS(f->crowd); i++)
+            net_timer_stop(&f->crowd[i]);
+    }
+    assert_true(f->fail_at > 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +257,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(websockets_survive_a_failing_allocation, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            a_websocket_ends_once_though_nothing_can_wait_for_its_end, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
