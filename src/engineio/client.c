@@ -263,7 +263,8 @@ static void on_open_packet(struct eio_client *c, const struct eio_packet *p)
 
 static void on_ping(struct eio_client *c)
 {
-    (void)net_timer_start(&c->watch, c->watch_ms); /* it runs: cannot fail */
+    if (c->state == EIO_CLIENT_OPEN) /* else it is the bound of the close */
+        (void)net_timer_start(&c->watch, c->watch_ms); /* it runs: cannot fail */
     if (c->transport == EIO_CLIENT_ON_WEBSOCKET) {
         eio_client_pong(c);
         return;

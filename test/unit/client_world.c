@@ -78,7 +78,8 @@ static bool take_request(struct visit *v)
     if (strncmp(v->in, "POST", 4) == 0) {
         strncat(v->server->posted, end + 4, body);
         strcat(v->server->posted, "|");
-        say_body(v->conn, "ok");
+        if (!v->server->mute_posts)
+            say_body(v->conn, "ok");
     } else {
         answer_get(v);
     }

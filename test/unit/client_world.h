@@ -42,6 +42,7 @@ struct server {
     const char *ws_fields; /* instead of the right ones */
     bool refuse_polls;     /* 403 */
     bool mute_ws;          /* handshakes are never answered */
+    bool mute_posts;       /* nor are POSTs */
     size_t n_gets;
     size_t n_visits;
     size_t n_upgrades;

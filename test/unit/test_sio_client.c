@@ -642,6 +642,23 @@ static void close_says_goodbye(void **state)
     assert_int_equal(w->n_acks, 1);
 }
 
+/* Else each ping would put the end off. */
+static void a_server_that_pings_does_not_keep_a_client_that_closes(void **state)
+{
+    static const char *const bodies[] = {OPEN, JOINED, NULL};
+    struct sio_client_options o = {0};
+    struct world *w = joined(&o, bodies);
+
+    (void)state;
+    run_until(w, w->server.poll);
+    w->server.mute_posts = true;
+    sio_client_close(w->client, on_closed, w);
+    run_until(w, strstr(w->server.posted, "1|")); /* which is not answered */
+    say_body(w->server.poll, "2");
+    run_until(w, w->n_closed);
+    free_world(w);
+}
+
 static void close_works_before_there_is_a_connection(void **state)
 {
     struct world *w = offline(SIO_OFFLINE_KEEP);
@@ -790,6 +807,7 @@ int main(void)
         cmocka_unit_test(what_nobody_waits_for_any_more_is_not_sent),
         cmocka_unit_test(flushed_is_told_when_nothing_waits),
         cmocka_unit_test(close_says_goodbye),
+        cmocka_unit_test(a_server_that_pings_does_not_keep_a_client_that_closes),
         cmocka_unit_test(close_works_before_there_is_a_connection),
         cmocka_unit_test(it_may_be_closed_in_any_callback),
         cmocka_unit_test(it_may_be_freed_in_any_callback),
