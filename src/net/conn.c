@@ -34,9 +34,9 @@ struct net_conn *conn_new(struct net_loop *loop)
     c->high = CONN_HIGH;
     c->low = CONN_LOW;
     c->work.run = conn_on_flush;
-    c->ready.run = conn_on_ready;
+    c->drain.run = conn_on_drained;
     list_init(&c->work.link);
-    list_init(&c->ready.link);
+    list_init(&c->drain.link);
     list_append(&loop->conns, &c->all);
     net_timer_init(&c->timer, loop, on_timer, c);
     return c;
@@ -48,7 +48,7 @@ void conn_discard(struct net_conn *c)
     net_timer_stop(&c->timer);
     list_remove(&c->all);
     list_remove(&c->work.link);
-    list_remove(&c->ready.link);
+    list_remove(&c->drain.link);
     tls_session_free(c->tls);
     conn_queue_clear(&c->out);
     mem_free(c->diag);
@@ -81,7 +81,7 @@ void conn_finish(struct net_conn *c, int error)
     c->dial = NULL;
     net_timer_stop(&c->timer);
     list_remove(&c->all);
-    list_remove(&c->ready.link);
+    list_remove(&c->drain.link);
     list_remove(&c->work.link);
     conn_queue_clear(&c->out);
     c->work.run = on_reap;
@@ -179,8 +179,6 @@ void net_conn_resume(struct net_conn *c)
     if (c->state != CONN_OPEN)
         return;
     loop_flush(c->loop, &c->work);
-    if (c->tls)
-        loop_ready(c->loop, &c->ready);
 }
 
 void net_conn_close(struct net_conn *c, uint32_t linger_ms)

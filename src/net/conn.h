@@ -49,7 +49,8 @@ struct net_conn_ops {
 
     /*
      * Bytes from the peer, in the loop's buffer: the callee may change them in place,
-     * and takes all of them.  Not called while paused or after net_conn_close.
+     * and takes all of them.  Not called while paused (but once with what came together
+     * with the end of TLS's handshake) or after net_conn_close.
      */
     void (*on_data)(struct net_conn *c, uint8_t *data, size_t len, void *user);
 
@@ -128,7 +129,7 @@ size_t net_conn_pending(const struct net_conn *c);
 
 /* Marks: full at or above high, on_drain at or below low.  Default 256 KiB, 64 KiB. */
 void net_conn_set_marks(struct net_conn *c, size_t high, size_t low);
-bool net_conn_full(const struct net_conn *c);
+bool net_conn_full(struct net_conn *c);
 
 /*
  * Bounds what the kernel holds beyond what is on its way (TCP_NOTSENT_LOWAT), so that

@@ -36,7 +36,7 @@ struct net_conn {
     void *user;
     struct list all;        /* loop->conns */
     struct net_task work;   /* flush; once closed: reap */
-    struct net_task ready;  /* drain, held input */
+    struct net_task drain;  /* on_drain, in the next turn */
     struct net_timer timer; /* the phase's or the owner's deadline */
 
     enum conn_state state;
@@ -45,7 +45,6 @@ struct net_conn {
     bool eof_told : 1;  /* on_eof was called */
     bool blocked : 1;   /* a short write: EPOLLOUT tells when to go on */
     bool full : 1;      /* on_drain is due at the low mark */
-    bool drain_due : 1; /* it is to be called in the next turn */
     bool notified : 1;  /* TLS: close_notify is sent */
     bool greeted : 1;   /* TLS: the first bytes of the handshake were read */
 
@@ -83,9 +82,8 @@ void conn_fail(struct net_conn *c, int error, const char *fmt, ...) SIOC_PRINTF(
 /* The same where a system call failed with err. */
 void conn_fail_errno(struct net_conn *c, const char *what, int err);
 
-/* conn_read.c: the descriptor's events; held input of one that was resumed, on_drain. */
+/* conn_read.c: the descriptor's events. */
 void conn_on_events(struct net_io *io, uint32_t events);
-void conn_on_ready(struct net_task *task);
 
 /* The descriptor is connected (or accepted): handshake if there is TLS, else open. */
 void conn_connected(struct net_conn *c);
@@ -93,6 +91,7 @@ void conn_connected(struct net_conn *c);
 /* conn_write.c: what can be written now is; may end c. */
 void conn_flush(struct net_conn *c);
 void conn_on_flush(struct net_task *task);
+void conn_on_drained(struct net_task *task);
 void conn_queue_clear(struct conn_queue *q);
 
 /* Asks for the events that are wanted.  One epoll_ctl, and only for a change. */

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/buf.h"
 
 #define CONN_HANDSHAKE_MS 10000
 
@@ -113,12 +112,7 @@ static void read_tls(struct net_conn *c)
     rv = tls_session_read(c->tls, loop->buffer, NET_LOOP_BUFFER_SIZE, &len, &eof);
     if (!conn_send_scratch(c) || (opened && !announce_open(c)))
         return;
-    if (len && c->state == CONN_OPEN && c->paused) {
-        if (tls_session_hold(c->tls, loop->buffer, len) < 0)
-            rv = SIO_ERR_NOMEM;
-    } else {
-        deliver(c, loop->buffer, len);
-    }
+    deliver(c, loop->buffer, len);
     if (rv < 0)
         conn_fail(c, rv, "TLS: %s", tls_session_diag(c->tls));
     else if (eof && c->state != CONN_CLOSED)
@@ -180,25 +174,6 @@ void conn_on_events(struct net_io *io, uint32_t events)
     }
     if (c->state != CONN_CLOSED && (events & ~(uint32_t)EPOLLOUT))
         on_readable(c, events);
-}
-
-/* Held input of a connection that was resumed, and on_drain. */
-void conn_on_ready(struct net_task *task)
-{
-    struct net_conn *c = container_of(task, struct net_conn, ready);
-    struct sio_buf *held;
-
-    if (c->drain_due && c->state == CONN_OPEN) {
-        c->drain_due = false;
-        if (c->ops->on_drain)
-            c->ops->on_drain(c, c->user);
-    }
-    if (!c->tls || c->paused || c->state != CONN_OPEN)
-        return;
-    held = tls_session_held_take(c->tls);
-    if (held)
-        deliver(c, held->data, held->len);
-    sio_buf_unref(held);
 }
 
 void conn_connected(struct net_conn *c)

@@ -314,9 +314,16 @@ static void check_drained(struct net_conn *c)
 {
     if (c->full && net_conn_pending(c) <= c->low) {
         c->full = false;
-        c->drain_due = true;
-        loop_ready(c->loop, &c->ready);
+        loop_ready(c->loop, &c->drain);
     }
+}
+
+void conn_on_drained(struct net_task *task)
+{
+    struct net_conn *c = container_of(task, struct net_conn, drain);
+
+    if (c->state == CONN_OPEN && c->ops->on_drain)
+        c->ops->on_drain(c, c->user);
 }
 
 void conn_flush(struct net_conn *c)
@@ -350,8 +357,7 @@ int net_conn_send(struct net_conn *c, const struct sio_slice *slices, size_t n)
     rv = queue_add(&c->out, slices, n);
     if (rv < 0)
         return rv;
-    if (net_conn_pending(c) >= c->high)
-        c->full = true;
+    (void)net_conn_full(c);
     if (c->state == CONN_OPEN && !c->blocked)
         loop_flush(c->loop, &c->work);
     return SIO_OK;
@@ -369,7 +375,11 @@ size_t net_conn_pending(const struct net_conn *c)
     return c->out.bytes + (c->tls ? tls_session_left(c->tls).len : 0);
 }
 
-bool net_conn_full(const struct net_conn *c)
+bool net_conn_full(struct net_conn *c)
 {
-    return net_conn_pending(c) >= c->high;
+    /* Sending is not the only way over the mark: TLS adds to what waits. */
+    if (net_conn_pending(c) < c->high)
+        return false;
+    c->full = true;
+    return true;
 }

@@ -23,7 +23,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include "base/buf.h"
 #include "base/list.h"
 #include "base/mem.h"
 #include "net/conn.h"
@@ -53,7 +52,6 @@ struct tls_session {
     uint8_t *left; /* ciphertext from left_from on waits; NULL: none */
     size_t left_from;
     size_t left_len;
-    struct sio_buf *held;
     char *name; /* to verify; NULL: server */
     char *diag;
 };
@@ -361,7 +359,6 @@ void tls_session_free(struct tls_session *s)
         return;
     SSL_free(s->ssl);
     net_tls_unref(s->tls);
-    sio_buf_unref(s->held);
     mem_free(s->left);
     mem_free(s->name);
     mem_free(s->diag);
@@ -524,29 +521,6 @@ int tls_session_keep(struct tls_session *s, size_t from)
     s->left_from = 0;
     s->left_len = old.len + add;
     return SIO_OK;
-}
-
-int tls_session_hold(struct tls_session *s, const uint8_t *p, size_t len)
-{
-    size_t before = s->held ? s->held->len : 0;
-    struct sio_buf *b = sio_buf_new(before + len);
-
-    if (!b)
-        return SIO_ERR_NOMEM;
-    if (before)
-        memcpy(b->data, s->held->data, before);
-    memcpy(b->data + before, p, len);
-    sio_buf_unref(s->held);
-    s->held = b;
-    return SIO_OK;
-}
-
-struct sio_buf *tls_session_held_take(struct tls_session *s)
-{
-    struct sio_buf *held = s->held;
-
-    s->held = NULL;
-    return held;
 }
 
 const char *tls_session_diag(const struct tls_session *s)

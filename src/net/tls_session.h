@@ -58,10 +58,6 @@ void tls_session_left_sent(struct tls_session *s, size_t n);
  */
 int tls_session_keep(struct tls_session *s, size_t from);
 
-/* Plain bytes that arrived for a paused connection. */
-int tls_session_hold(struct tls_session *s, const uint8_t *p, size_t len);
-struct sio_buf *tls_session_held_take(struct tls_session *s); /* NULL: none */
-
 /* Why the handshake failed, as a sentence. */
 const char *tls_session_diag(const struct tls_session *s);
 

@@ -416,6 +416,19 @@ static void a_paused_connection_gets_nothing_until_it_is_resumed(void **state)
     free_world(w);
 }
 
+/* However it came to be full: TLS adds to what was sent, and marks move. */
+static void whoever_saw_it_full_is_told_when_it_is_not(void **state)
+{
+    struct world *w = connected(state);
+
+    assert_int_equal(net_conn_send_bytes(w->server.conn, "abc", 3), SIO_OK);
+    assert_false(net_conn_full(w->server.conn));
+    net_conn_set_marks(w->server.conn, 2, 1);
+    assert_true(net_conn_full(w->server.conn));
+    run_until(w, w->server.n_drains == 1);
+    free_world(w);
+}
+
 static void the_end_of_the_peer_is_seen_while_paused(void **state)
 {
     struct world *w = connected(state);
@@ -917,6 +930,7 @@ int main(void)
         PLAIN_AND_TLS(bytes_arrive_in_order_through_short_writes),
         PLAIN_AND_TLS(an_echo_of_everything_comes_back),
         PLAIN_AND_TLS(a_paused_connection_gets_nothing_until_it_is_resumed),
+        PLAIN_AND_TLS(whoever_saw_it_full_is_told_when_it_is_not),
         PLAIN_AND_TLS(the_end_of_the_peer_is_seen_while_paused),
         PLAIN_AND_TLS(close_sends_what_is_queued_first),
         PLAIN_AND_TLS(a_peer_that_does_not_answer_fin_is_dropped_after_the_linger),
