@@ -17,13 +17,17 @@ enum conn_state {
     CONN_CLOSED,   /* freed at the end of the turn */
 };
 
-/* Output that waits: slices that the connection owns.  No memory while empty. */
+/*
+ * Output that waits: slices that the connection owns.  The usual one, a small message or
+ * the reply to a request, needs no memory; more than one do, while they wait.
+ */
 struct conn_queue {
-    struct sio_slice *v;
+    struct sio_slice *v; /* NULL: empty; or &one */
     uint32_t head;
     uint32_t n;
     uint32_t cap;
     size_t bytes;
+    struct sio_slice one;
 };
 
 struct conn_dial;

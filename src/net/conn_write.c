@@ -16,16 +16,27 @@
 
 /* The output queue. */
 
+static void queue_free(struct conn_queue *q)
+{
+    if (q->v != &q->one)
+        mem_free(q->v);
+}
+
 /* Makes room for n more slices behind the last one. */
 static int queue_reserve(struct conn_queue *q, size_t n)
 {
-    size_t cap = q->cap ? q->cap : 8;
+    size_t cap = q->cap > 1 ? q->cap : 8;
     struct sio_slice *v;
 
     if (n > UINT32_MAX / 4 - q->n)
         return SIO_ERR_NOMEM;
     if (q->head + q->n + n <= q->cap)
         return SIO_OK;
+    if (!q->cap && n == 1) {
+        q->v = &q->one;
+        q->cap = 1;
+        return SIO_OK;
+    }
     if (q->n + n <= q->cap / 2) {
         memmove(q->v, q->v + q->head, q->n * sizeof(*q->v));
         q->head = 0;
@@ -38,7 +49,7 @@ static int queue_reserve(struct conn_queue *q, size_t n)
         return SIO_ERR_NOMEM;
     if (q->n)
         memcpy(v, q->v + q->head, q->n * sizeof(*v));
-    mem_free(q->v);
+    queue_free(q);
     q->v = v;
     q->head = 0;
     q->cap = (uint32_t)cap;
@@ -49,7 +60,7 @@ void conn_queue_clear(struct conn_queue *q)
 {
     for (uint32_t i = 0; i < q->n; i++)
         sio_buf_unref(q->v[q->head + i].buf);
-    mem_free(q->v);
+    queue_free(q);
     *q = (struct conn_queue){0};
 }
 

@@ -43,7 +43,7 @@ void __wrap_net_conn_abort(struct net_conn *c, int error);
 void __wrap_net_conn_pause(struct net_conn *c);
 void __wrap_net_conn_resume(struct net_conn *c);
 size_t __wrap_net_conn_pending(const struct net_conn *c);
-bool __wrap_net_conn_full(const struct net_conn *c);
+bool __wrap_net_conn_full(struct net_conn *c);
 uint64_t __wrap_net_conn_bytes_out(const struct net_conn *c);
 
 void __wrap_net_conn_set_ops(struct net_conn *c, const struct net_conn_ops *ops,
@@ -92,7 +92,7 @@ size_t __wrap_net_conn_pending(const struct net_conn *c)
     return 0;
 }
 
-bool __wrap_net_conn_full(const struct net_conn *c)
+bool __wrap_net_conn_full(struct net_conn *c)
 {
     (void)c;
     return false;

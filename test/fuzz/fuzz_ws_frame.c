@@ -47,7 +47,7 @@ int __wrap_net_conn_send_bytes(struct net_conn *c, const void *p, size_t len);
 int __wrap_net_conn_deadline(struct net_conn *c, uint32_t ms);
 void __wrap_net_conn_close(struct net_conn *c, uint32_t linger_ms);
 struct net_loop *__wrap_net_conn_loop(struct net_conn *c);
-bool __wrap_net_conn_full(const struct net_conn *c);
+bool __wrap_net_conn_full(struct net_conn *c);
 size_t __wrap_net_conn_pending(const struct net_conn *c);
 void __wrap_net_loop_reap(struct net_loop *loop, struct net_task *task);
 struct random_pool *__wrap_net_loop_random(struct net_loop *loop);
@@ -103,7 +103,7 @@ size_t __wrap_net_conn_pending(const struct net_conn *c)
     return 0;
 }
 
-bool __wrap_net_conn_full(const struct net_conn *c)
+bool __wrap_net_conn_full(struct net_conn *c)
 {
     (void)c;
     return false;
