@@ -374,18 +374,20 @@ static enum http_parser_step read_method(struct http_parser *p, const uint8_t *d
  */
 static bool lines_are_strict(struct http_parser *p, const uint8_t *data, size_t len)
 {
-    uint8_t last = p->last;
+    while (len > 0) {
+        const uint8_t *cr = memchr(data, '\r', len);
+        size_t n = cr ? (size_t)(cr - data) + 1 : len;
 
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = data[i];
-
-        if ((c == '\n') != (last == '\r'))
+        if (p->last == '\r') /* the line feed is due */
+            n = 1;
+        if ((p->last == '\r') != (*data == '\n') ||
+            (p->last == '\n' && (*data == ' ' || *data == '\t')) ||
+            memchr(data + 1, '\n', n - 1))
             return false;
-        if (last == '\n' && (c == ' ' || c == '\t'))
-            return false;
-        last = c;
+        p->last = data[n - 1];
+        data += n;
+        len -= n;
     }
-    p->last = last;
     return true;
 }
 

@@ -223,6 +223,7 @@ static bool decode(const struct http_request *r, struct sio_str s, struct sio_st
 bool http_request_query_get(struct http_request *r, const char *name,
                             struct sio_str *value)
 {
+    struct sio_str wanted = sio_str_from(name);
     bool found = false;
     struct sio_str raw = {0};
 
@@ -231,8 +232,9 @@ bool http_request_query_get(struct http_request *r, const char *name,
         size_t mark = str_find(item, '=');
         struct sio_str key;
 
-        if (!decode(r, (struct sio_str){item.ptr, mark}, &key) ||
-            !str_eq_cstr(key, name))
+        /* Decoding never makes a key longer. */
+        if (mark < wanted.len || !decode(r, (struct sio_str){item.ptr, mark}, &key) ||
+            !str_eq(key, wanted))
             continue;
         found = true;
         raw = (struct sio_str){item.ptr + item.len, 0};
