@@ -319,7 +319,7 @@ int add_namespaces(struct app *app)
     ns = add_namespace(app, "/restricted");
     if (!ns || sio_namespace_use(ns, restricted, app) < 0)
         return SIO_ERR_NOMEM;
-    ns = sio_server_pattern(app->server, "^/dyn-[0-9]+$", &ops, app);
+    ns = sio_server_pattern(app->server, "^/dyn-[0-9]+(#[a-z]+)?$", &ops, app);
     if (!ns || add_events(ns, app) < 0)
         return SIO_ERR_NOMEM;
     sio_namespace_set_children(ns, 1000, true);

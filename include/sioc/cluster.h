@@ -42,7 +42,6 @@ enum sio_cluster_mode {
     /*
      * createShardedAdapter, Redis 7 and later: a server hears only of rooms that it has
      * sockets in ("dynamic", which is Node's default and has to be so on all servers).
-     * No namespace may have a '#' in its name.
      */
     SIO_CLUSTER_SHARDED,
 };

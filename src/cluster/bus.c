@@ -20,17 +20,19 @@
 #define N_KINDS       3
 
 /*
- * What this process has to do with a channel of Redis: it outlives its topic while an
+ * What this process has to do with a channel of Redis: it outlives its topics while an
  * answer is due, for what is said about one name is answered in turn.
  */
 struct bus_channel {
     struct map_node node;
     struct cluster_bus *bus;
-    struct cluster_topic *topic; /* NULL: nobody listens any more */
+    struct cluster_topic *topics; /* NULL: nobody listens any more */
+    struct cluster_topic *next;   /* who hears next what has just come */
     enum cluster_topic_kind kind;
     unsigned n_open; /* SUBSCRIBEs whose answers are due */
     bool asked;      /* SUBSCRIBE was said, and no UNSUBSCRIBE since */
-    bool awaited;    /* the bus is not up before the topic is confirmed */
+    bool awaited;    /* the bus is not up before the topics are confirmed */
+    bool telling;    /* them of what has come */
     char name[];
 };
 
@@ -138,7 +140,7 @@ static struct bus_channel *find_channel(const struct cluster_bus *bus,
 /* Frees it if there is no more to it. */
 static void release_channel(struct bus_channel *ch)
 {
-    if (ch->topic || ch->asked || ch->n_open > 0)
+    if (ch->topics || ch->asked || ch->n_open > 0 || ch->telling)
         return;
     map_remove(&ch->bus->channels[ch->kind], &ch->node);
     mem_free(ch);
@@ -151,6 +153,12 @@ static void stop_awaiting(struct bus_channel *ch)
     ch->awaited = false;
     ch->bus->n_awaited--;
     look_soon(ch->bus);
+}
+
+static void set_confirmed(struct bus_channel *ch, bool confirmed)
+{
+    for (struct cluster_topic *t = ch->topics; t; t = t->next)
+        t->confirmed = confirmed;
 }
 
 static void retry_within(struct cluster_bus *bus, uint32_t ms)
@@ -173,9 +181,8 @@ static void on_subscribed(int status, const struct redis_reply *reply, void *use
         if (ch->n_open == 0)
             ch->asked = false;
         retry_within(bus, RETRY_LATE_MS);
-    } else if (status == SIO_OK && ch->n_open == 0 && ch->topic && ch->asked &&
-               !ch->topic->confirmed) {
-        ch->topic->confirmed = true;
+    } else if (status == SIO_OK && ch->n_open == 0 && ch->topics && ch->asked) {
+        set_confirmed(ch, true);
         stop_awaiting(ch);
     }
     release_channel(ch);
@@ -185,7 +192,7 @@ static void on_subscribed(int status, const struct redis_reply *reply, void *use
 static void settle(struct bus_channel *ch)
 {
     struct cluster_bus *bus = ch->bus;
-    bool wanted = ch->topic != NULL;
+    bool wanted = ch->topics != NULL;
     const char *word = wanted ? subscribe[ch->kind] : unsubscribe[ch->kind];
     const struct sio_slice args[2] = {redis_arg(sio_str_from(word)),
                                       redis_arg(ch->node.key)};
@@ -234,7 +241,7 @@ static void on_retry(struct net_timer *timer, void *user)
  */
 static void await(struct bus_channel *ch)
 {
-    if (ch->topic) {
+    if (ch->topics) {
         ch->awaited = true;
         ch->bus->n_awaited++;
     }
@@ -245,8 +252,7 @@ static void await(struct bus_channel *ch)
 static void forget(struct bus_channel *ch)
 {
     ch->asked = false;
-    if (ch->topic)
-        ch->topic->confirmed = false;
+    set_confirmed(ch, false);
     stop_awaiting(ch);
     release_channel(ch);
 }
@@ -256,13 +262,28 @@ static void on_moved(struct cluster_bus *bus, struct sio_str name)
 {
     struct bus_channel *ch = find_channel(bus, CLUSTER_SHARD, name);
 
-    if (!ch || !ch->topic || ch->n_open > 0)
+    if (!ch || !ch->topics || ch->n_open > 0)
         return;
     ch->asked = false;
     retry_within(bus, RETRY_MS);
 }
 
 /* The connections. */
+
+/* Whoever is told may unlisten, itself and others. */
+static void tell_topics(struct bus_channel *ch, struct sio_str channel,
+                        struct sio_slice body)
+{
+    struct cluster_topic *t;
+
+    ch->telling = true;
+    for (ch->next = ch->topics; (t = ch->next);) {
+        ch->next = t->next;
+        t->cb(t, channel, body, t->user);
+    }
+    ch->telling = false;
+    release_channel(ch);
+}
 
 static void on_push(struct redis_conn *c, const struct redis_reply *reply, void *user)
 {
@@ -287,10 +308,10 @@ static void on_push(struct redis_conn *c, const struct redis_reply *reply, void 
         !redis_reply_text(redis_reply_at(reply, n - 1), &body))
         return;
     ch = find_channel(bus, kind, name);
-    if (!ch || !ch->topic)
+    if (!ch || !ch->topics)
         return; /* it was on its way */
     bus->stats.n_heard++;
-    ch->topic->cb(ch->topic, channel, redis_arg(body), ch->topic->user);
+    tell_topics(ch, channel, redis_arg(body));
 }
 
 static void on_publisher_up(struct redis_conn *c, void *user)
@@ -458,15 +479,19 @@ int cluster_bus_listen(struct cluster_bus *bus, struct cluster_topic *t,
 {
     struct bus_channel *ch = find_channel(bus, kind, name);
 
-    if (!bus->listener || t->channel || name.len == 0 || (ch && ch->topic))
+    if (!bus->listener || t->channel || name.len == 0)
         return SIO_ERR_INVAL;
     if (!ch)
         ch = make_channel(bus, kind, name);
     if (!ch)
         return SIO_ERR_NOMEM;
-    ch->topic = t;
-    *t = (struct cluster_topic){
-        .kind = kind, .cb = cb, .user = user, .name = ch->node.key, .channel = ch};
+    *t = (struct cluster_topic){.kind = kind,
+                                .cb = cb,
+                                .user = user,
+                                .name = ch->node.key,
+                                .channel = ch,
+                                .next = ch->topics};
+    ch->topics = t;
     t->confirmed =
         ch->asked && ch->n_open == 0; /* what ended it has not been said yet */
     settle(ch);
@@ -476,12 +501,19 @@ int cluster_bus_listen(struct cluster_bus *bus, struct cluster_topic *t,
 void cluster_bus_unlisten(struct cluster_bus *bus, struct cluster_topic *t)
 {
     struct bus_channel *ch = t->channel;
+    struct cluster_topic **at;
 
     (void)bus; /* the topic knows */
     if (!ch)
         return;
-    ch->topic = NULL;
+    for (at = &ch->topics; *at != t;)
+        at = &(*at)->next;
+    *at = t->next;
+    if (ch->next == t)
+        ch->next = t->next;
     *t = (struct cluster_topic){.channel = NULL};
+    if (ch->topics)
+        return;
     stop_awaiting(ch); /* it may have been all that was missing */
     settle_and_release(ch);
 }

@@ -43,6 +43,7 @@ struct cluster_topic {
     struct sio_str name; /* the bus's */
     bool confirmed;      /* Redis has said so on this connection */
     struct bus_channel *channel;
+    struct cluster_topic *next; /* that listens there, too */
 };
 
 /* Both come from the loop, never out of a call to the bus, and may be NULL. */
@@ -103,10 +104,9 @@ void cluster_bus_watch(struct cluster_bus *bus, struct cluster_bus_watcher *w);
 void cluster_bus_unwatch(struct cluster_bus_watcher *w);
 
 /*
- * Listens from now on, through losses of the connection.  name is copied; each name is
- * listened to once for each kind.  SIO_OK, also where there is no connection now;
- * SIO_ERR_INVAL: somebody does already, the name is empty, or the bus is publish_only;
- * SIO_ERR_NOMEM.
+ * Listens from now on, through losses of the connection.  name is copied; several topics
+ * may have the same.  SIO_OK, also where there is no connection now; SIO_ERR_INVAL: t does
+ * so already, the name is empty, or the bus is publish_only; SIO_ERR_NOMEM.
  */
 int cluster_bus_listen(struct cluster_bus *bus, struct cluster_topic *t,
                        enum cluster_topic_kind kind, struct sio_str name,

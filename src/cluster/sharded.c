@@ -210,25 +210,9 @@ static const struct sio_adapter_ops adapter_ops = {
     .remote_side_emit = cluster_remote_side_emit,
 };
 
-/*
- * "/a#b" would have the channel of the room "b" in "/a", and clients may choose names: who
- * listens to one would not hear the other.
- */
-static bool is_clear(const struct sio_cluster *c, struct sio_str name)
-{
-    if (!memchr(name.ptr, '#', name.len))
-        return true;
-    log_debug(net_loop_log(c->loop),
-              "cluster: namespace=%.*s why=\"no '#' in the name of a namespace where "
-              "channels are sharded\"",
-              STR_ARG(name));
-    return false;
-}
-
 struct sio_adapter *cluster_sharded_new(struct sio_cluster *c, struct sio_namespace *ns)
 {
-    struct sharded *s =
-        is_clear(c, sio_namespace_name(ns)) ? mem_new(struct sharded) : NULL;
+    struct sharded *s = mem_new(struct sharded);
 
     if (!s)
         return NULL;

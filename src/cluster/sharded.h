@@ -5,6 +5,8 @@
  *     KEY#NSP#ROOM#    broadcasts to this one room: heard where it has members
  *     KEY#NSP#UID#     answers, to one server
  *
+ * The room "b" of "/a" has the channel of "/a#b": the message says whose it is.
+ *
  * sharded.c is the adapter and what it sends, sharded_in.c what it receives, rooms with
  * their channels are sharded_rooms.c.  (The channels and the messages, message.h, of
  * createShardedAdapter in the npm package @socket.io/redis-adapter 8.3, subscription mode

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { createClient } from 'redis';
-import { io } from 'socket.io-client';
+import { Manager } from 'socket.io-client';
 import { assert, freePort, soon, startServer, test } from './lib.mjs';
 
 const FIXTURES = join(process.env.TOP, 'test', 'fixtures');
@@ -69,9 +69,9 @@ export class Client {
   constructor(server, nsp = '/', options = {}) {
     this.server = server;
     this.heard = [];
-    this.socket = io(`http://127.0.0.1:${server.port}${nsp}`, {
-      transports: ['websocket'], forceNew: true, reconnection: false, ...options,
-    });
+    this.socket = new Manager(`http://127.0.0.1:${server.port}`, {
+      transports: ['websocket'], reconnection: false, ...options,
+    }).socket(nsp);
     this.socket.onAny((...event) => {
       if (event[0] !== 'auth') this.heard.push(event.filter((a) => typeof a !== 'function'));
     });
@@ -410,8 +410,10 @@ export function clusterTests(cluster) {
   });
 
   test('namespaces are apart, and may come and go', async () => {
-    for (const nsp of ['/custom', '/dyn-7', '/dyn-7']) {
-      const outside = await cluster.clients('/', 'room');
+    // The last two have a channel in common, which Node leaves with the first who does: once.
+    for (const [nsp, other] of [['/custom', '/'], ['/dyn-7', '/'], ['/dyn-7', '/'],
+      ['/dyn-8#room', '/dyn-8']]) {
+      const outside = await cluster.clients(other, 'room');
       const clients = await cluster.clients(nsp, 'room');
       await until('the servers to hear each other', async () => {
         const all = await Promise.all(clients.map((c) => c.call('side-emit', 'hello')));

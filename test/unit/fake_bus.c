@@ -14,7 +14,9 @@
 
 struct bus_channel {
     struct map_node node;
-    struct cluster_topic *topic;
+    struct cluster_topic *topics;
+    struct cluster_topic *next; /* who hears next what is being delivered */
+    bool busy;
     char name[];
 };
 
@@ -60,9 +62,12 @@ static void make_ready(void)
     list_init(&broker.items);
 }
 
-static struct cluster_topic *topic_of(struct map_node *node)
+static struct bus_channel *
+find_channel(struct cluster_bus *bus, enum cluster_topic_kind kind, struct sio_str name)
 {
-    return node ? container_of(node, struct bus_channel, node)->topic : NULL;
+    struct map_node *node = map_find(&bus->topics[kind], name);
+
+    return node ? container_of(node, struct bus_channel, node) : NULL;
 }
 
 /* The test's own memory does not count. */
@@ -160,40 +165,67 @@ void cluster_bus_unwatch(struct cluster_bus_watcher *w)
     list_remove(&w->link);
 }
 
+static struct bus_channel *
+channel_new(struct cluster_bus *bus, enum cluster_topic_kind kind, struct sio_str name)
+{
+    struct bus_channel *ch = mem_alloc(sizeof(*ch) + name.len + 1);
+
+    if (!ch)
+        return NULL;
+    memcpy(ch->name, name.ptr, name.len);
+    name.ptr = ch->name;
+    if (map_add(&bus->topics[kind], &ch->node, name) == 0)
+        return ch;
+    mem_free(ch);
+    return NULL;
+}
+
 int cluster_bus_listen(struct cluster_bus *bus, struct cluster_topic *t,
                        enum cluster_topic_kind kind, struct sio_str name,
                        cluster_topic_cb cb, void *user)
 {
-    struct bus_channel *ch;
+    struct bus_channel *ch = find_channel(bus, kind, name);
 
-    if (map_find(&bus->topics[kind], name))
+    if (t->channel)
         return SIO_ERR_INVAL;
-    ch = mem_alloc(sizeof(*ch) + name.len + 1);
+    if (!ch)
+        ch = channel_new(bus, kind, name);
     if (!ch)
         return SIO_ERR_NOMEM;
-    memcpy(ch->name, name.ptr, name.len);
-    name.ptr = ch->name;
-    ch->topic = t;
-    if (map_add(&bus->topics[kind], &ch->node, name) < 0) {
-        mem_free(ch);
-        return SIO_ERR_NOMEM;
-    }
-    t->kind = kind;
-    t->name = name;
-    t->cb = cb;
-    t->user = user;
-    t->confirmed = !broker.unconfirmed;
-    t->channel = ch;
+    *t = (struct cluster_topic){.kind = kind,
+                                .cb = cb,
+                                .user = user,
+                                .name = ch->node.key,
+                                .confirmed = !broker.unconfirmed,
+                                .channel = ch,
+                                .next = ch->topics};
+    ch->topics = t;
     return SIO_OK;
+}
+
+static void release_channel(struct cluster_bus *bus, enum cluster_topic_kind kind,
+                            struct bus_channel *ch)
+{
+    if (ch->topics || ch->busy)
+        return;
+    map_remove(&bus->topics[kind], &ch->node);
+    mem_free(ch);
 }
 
 void cluster_bus_unlisten(struct cluster_bus *bus, struct cluster_topic *t)
 {
-    if (!t->channel)
+    struct bus_channel *ch = t->channel;
+    struct cluster_topic **at;
+
+    if (!ch)
         return;
-    map_remove(&bus->topics[t->kind], &t->channel->node);
-    mem_free(t->channel);
+    for (at = &ch->topics; *at != t;)
+        at = &(*at)->next;
+    *at = t->next;
+    if (ch->next == t)
+        ch->next = t->next;
     t->channel = NULL;
+    release_channel(bus, t->kind, ch);
 }
 
 static void note(struct sio_str channel, const uint8_t *body, size_t len)
@@ -272,10 +304,19 @@ static void run_count(const struct item *item)
         item->cb(SIO_OK, n, item->user);
 }
 
-static void hear(struct cluster_topic *t, const struct item *item)
+static void hear(struct cluster_bus *bus, enum cluster_topic_kind kind,
+                 struct bus_channel *ch, const struct item *item)
 {
-    t->cb(t, sio_str_from(item->channel),
-          (struct sio_slice){NULL, item->body, item->len}, t->user);
+    struct sio_slice body = {NULL, item->body, item->len};
+    struct cluster_topic *t;
+
+    ch->busy = true;
+    for (ch->next = ch->topics; (t = ch->next);) {
+        ch->next = t->next;
+        t->cb(t, sio_str_from(item->channel), body, t->user);
+    }
+    ch->busy = false;
+    release_channel(bus, kind, ch);
 }
 
 static void hear_patterns(struct cluster_bus *bus, const struct item *item)
@@ -284,9 +325,12 @@ static void hear_patterns(struct cluster_bus *bus, const struct item *item)
     struct map_pos pos;
 
     for (node = map_first(&bus->topics[CLUSTER_PATTERN], &pos); node;
-         node = map_next(&bus->topics[CLUSTER_PATTERN], &pos))
-        if (fnmatch(topic_of(node)->name.ptr, item->channel, 0) == 0)
-            hear(topic_of(node), item);
+         node = map_next(&bus->topics[CLUSTER_PATTERN], &pos)) {
+        struct bus_channel *ch = container_of(node, struct bus_channel, node);
+
+        if (fnmatch(ch->name, item->channel, 0) == 0)
+            hear(bus, CLUSTER_PATTERN, ch, item);
+    }
 }
 
 static void run_message(const struct item *item)
@@ -294,11 +338,11 @@ static void run_message(const struct item *item)
     struct cluster_bus *bus;
 
     list_for_each (bus, struct cluster_bus, link, &broker.buses) {
-        struct cluster_topic *t =
-            topic_of(map_find(&bus->topics[item->kind], sio_str_from(item->channel)));
+        struct bus_channel *ch =
+            find_channel(bus, item->kind, sio_str_from(item->channel));
 
-        if (t)
-            hear(t, item);
+        if (ch)
+            hear(bus, item->kind, ch, item);
         if (item->kind == CLUSTER_CHANNEL)
             hear_patterns(bus, item);
     }

@@ -278,17 +278,17 @@ static void refuses_a_wrong_url(void **state)
 static void is_up_when_all_is_confirmed(void **state)
 {
     struct fixture *f = *state;
-    struct cluster_topic more = {.cb = NULL}, again = {.cb = NULL};
+    struct cluster_topic more = {.cb = NULL}, none = {.cb = NULL};
 
     assert_false(cluster_bus_is_up(f->bus));
     assert_int_equal(cluster_bus_listen(f->bus, &more, CLUSTER_PATTERN, SIO_STR("p*"),
                                         on_message, f),
                      SIO_OK);
-    assert_int_equal(cluster_bus_listen(f->bus, &again, CLUSTER_PATTERN, SIO_STR("p*"),
+    assert_int_equal(cluster_bus_listen(f->bus, &more, CLUSTER_PATTERN, SIO_STR("q*"),
                                         on_message, f),
                      SIO_ERR_INVAL);
     assert_int_equal(
-        cluster_bus_listen(f->bus, &again, CLUSTER_SHARD, SIO_STR(""), on_message, f),
+        cluster_bus_listen(f->bus, &none, CLUSTER_SHARD, SIO_STR(""), on_message, f),
         SIO_ERR_INVAL);
     greet_both(f);
     hear(f, f->sub, "*2\r\n$10\r\nPSUBSCRIBE\r\n$2\r\np*\r\n");
@@ -422,6 +422,70 @@ static void topics_change_under_way(void **state)
     assert_string_equal(f->heard, "base two");
     assert_int_equal(f->n_up, 1);
     assert_int_equal(f->n_down, 0);
+}
+
+struct several {
+    struct fixture *f;
+    struct cluster_topic one, two;
+    int n_one, n_two;
+    bool ends;
+};
+
+static void on_one(struct cluster_topic *t, struct sio_str channel,
+                   struct sio_slice body, void *user)
+{
+    struct several *s = user;
+
+    (void)t;
+    (void)channel;
+    (void)body;
+    s->n_one++;
+}
+
+static void on_two(struct cluster_topic *t, struct sio_str channel,
+                   struct sio_slice body, void *user)
+{
+    struct several *s = user;
+
+    (void)channel;
+    (void)body;
+    s->n_two++;
+    if (!s->ends)
+        return;
+    cluster_bus_unlisten(s->f->bus, &s->one);
+    cluster_bus_unlisten(s->f->bus, t);
+}
+
+static void a_channel_has_several_topics(void **state)
+{
+    static const char message[] = "*3\r\n$8\r\nsmessage\r\n$2\r\nsh\r\n$0\r\n\r\n";
+    struct fixture *f = *state;
+    struct several s = {.f = f};
+
+    come_up(f);
+    cluster_bus_listen(f->bus, &s.one, CLUSTER_SHARD, SIO_STR("sh"), on_one, &s);
+    hear(f, f->sub, "SSUBSCRIBE\r\n$2\r\nsh\r\n");
+    cluster_bus_listen(f->bus, &s.two, CLUSTER_SHARD, SIO_STR("sh"), on_two, &s);
+    assert_false(s.two.confirmed);
+    say(f->sub, "*3\r\n$10\r\nssubscribe\r\n$2\r\nsh\r\n:1\r\n");
+    say(f->sub, message);
+    run_until(f, &s.n_one, 1);
+    assert_int_equal(s.n_two, 1);
+    assert_true(s.one.confirmed && s.two.confirmed);
+
+    /* It is said once, and ended with the last of them. */
+    cluster_bus_unlisten(f->bus, &s.one);
+    cluster_bus_listen(f->bus, &s.one, CLUSTER_SHARD, SIO_STR("sh"), on_one, &s);
+    assert_true(s.one.confirmed);
+    take(f, f->sub);
+    assert_null(strstr(f->sub->heard, "SUBSCRIBE"));
+    cluster_bus_unlisten(f->bus, &s.two);
+    cluster_bus_listen(f->bus, &s.two, CLUSTER_SHARD, SIO_STR("sh"), on_two, &s);
+    s.ends = true;
+    say(f->sub, message);
+    hear(f, f->sub, "SUNSUBSCRIBE\r\n$2\r\nsh\r\n");
+    assert_int_equal(s.n_one, 1); /* the other one was told first, and ended it */
+    assert_int_equal(s.n_two, 2);
 }
 
 static void listens_again(void **state)
@@ -714,6 +778,7 @@ int main(void)
         TEST(does_not_wait_for_later_topics),
         TEST(hears_what_is_published),
         TEST(topics_change_under_way),
+        TEST(a_channel_has_several_topics),
         TEST(listens_again),
         TEST(publishes_parts_as_one),
         TEST(counts_what_is_lost),

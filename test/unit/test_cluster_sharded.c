@@ -369,22 +369,51 @@ static void who_is_away_too_long_is_forgotten(void **state)
 
 /* Namespaces */
 
-/* "/a" with the room "b" has the channel that "/a#b" would have. */
+/* The room "b" of "/a" has the channel of "/a#b". */
 static void names_do_not_collide(void **state)
 {
+    struct sio_namespace *plain, *odd;
+    struct sio_str room = SIO_STR_INIT("b");
+    struct sio_target target = to_room(&room);
+    struct sio_message *m = sio_message_new("m");
+    struct eio_session *in_plain, *in_odd;
     struct sio_socket *s;
     struct two t;
 
     (void)state;
     open_two(&t);
-    assert_null(sio_server_namespace(t.a.server, "/a#b", &sio_world_ops, &t.a));
-    assert_int_equal(fake_bus_n_topics(), 2 * N_TOPICS);
-    assert_non_null(sio_server_namespace(t.a.server, "/a", &sio_world_ops, &t.a));
-    sio_world_join(&t.a, "/a", &s);
-    assert_int_equal(sio_socket_join(s, SIO_STR("b")), SIO_OK);
-    assert_int_equal(fake_bus_n_topics(), 3 * N_TOPICS + 1);
-    assert_int_equal(sio_socket_join(s, SIO_STR("#")), SIO_OK);
-    assert_int_equal(fake_bus_n_topics(), 3 * N_TOPICS + 2);
+    plain = sio_server_namespace(t.a.server, "/a", &sio_world_ops, &t.a);
+    odd = sio_server_namespace(t.a.server, "/a#b", &sio_world_ops, &t.a);
+    assert_non_null(odd);
+    sio_server_namespace(t.b.server, "/a#b", &sio_world_ops, &t.b);
+    sio_server_namespace(t.b.server, "/a", &sio_world_ops, &t.b);
+    in_odd = sio_world_join(&t.b, "/a#b", NULL);
+    in_plain = sio_world_join(&t.b, "/a", &s);
+    assert_int_equal(sio_socket_join(s, room), SIO_OK);
+
+    sio_namespace_emit(plain, &target, m);
+    assert_string_equal(fake_bus_channel(), "socket.io#/a#b#");
+    fake_bus_run();
+    assert_string_equal(fake_sent(in_plain), "2/a,[\"m\"]");
+    assert_string_equal(fake_sent(in_odd), "");
+    sio_namespace_emit(odd, NULL, m);
+    assert_string_equal(fake_bus_channel(), "socket.io#/a#b#");
+    fake_bus_run();
+    assert_string_equal(fake_sent(in_plain), "");
+    assert_string_equal(fake_sent(in_odd), "2/a#b,[\"m\"]");
+    sio_namespace_emit_ack(odd, NULL, m, 500, note_answers, &t.a);
+    fake_bus_run();
+    fake_text(in_odd, "3/a#b,0[1]");
+    fake_bus_run();
+    sio_world_expect(&t.a, "all(1)");
+
+    /* The room goes, the namespace stays. */
+    sio_socket_leave(s, room);
+    sio_namespace_emit(odd, NULL, m);
+    fake_bus_run();
+    assert_string_equal(fake_sent(in_odd), "2/a#b,0[\"m\"]|2/a#b,[\"m\"]");
+    assert_int_equal(stats_of(t.of_b).n_rejected, 0);
+    sio_message_free(m);
     two_close(&t);
 }
 
