@@ -67,13 +67,16 @@ if [ -f "$libdir/libsioc.a" ]; then
     $have_cxx && build "a C++ program, static" "$static" '"hello C++"' $cc
 fi
 
+# From here on with what there is.
+linking=
+[ -f "$libdir/libsioc.so" ] || linking=--static
 sed -n '/^```c$/,/^```$/p' "$top/README.md" | sed '/^```/d' >"$work/readme.c"
 sed -n '/^\.EX$/,/^\.EE$/p' "$top/doc/man/libsioc.3" |
     sed '/^\./d; s/\\e/\\/g; s/\\-/-/g' >"$work/manual.c"
 for source in "$work/readme.c" "$work/manual.c"; do
     # shellcheck disable=SC2086,SC2046
     ${CC-cc} ${SANITIZE_CFLAGS-} -Wall -Wextra -Wno-unused-parameter -Werror \
-        -o "$work/program" "$source" $(pkg-config --cflags --libs libsioc) >"$work/log" 2>&1
+        -o "$work/program" "$source" $(pkg-config $linking --cflags --libs libsioc) >"$work/log" 2>&1
     ok $? "the program in ${source##*/} compiles"
 done
 for source in $(find "$work/root" -path '*/examples/*.c' | sort); do
@@ -88,7 +91,7 @@ for source in $(find "$work/root" -path '*/examples/*.c' | sort); do
     [ -z "$needs" ] || pkg-config --exists $needs || continue
     # shellcheck disable=SC2086,SC2046
     ${CC-cc} ${SANITIZE_CFLAGS-} -Wall -Wextra -Werror -o "$work/program" $parts $(
-        pkg-config --cflags --libs libsioc $needs) -pthread >"$work/log" 2>&1
+        pkg-config $linking --cflags --libs libsioc $needs) -pthread >"$work/log" 2>&1
     ok $? "the example ${source##*/} compiles"
 done
 echo "1..$n"
