@@ -336,6 +336,10 @@ static int check_server(const struct reader *r)
         return wrong(r, KEY_SERVER, diag.text);
     if (str_ieq(url.scheme, SIO_STR("rtsp")) || str_ieq(url.scheme, SIO_STR("rtsps")))
         return wrong(r, KEY_SERVER, "a hub's address begins with http:// or https://");
+    if (url.user.ptr)
+        return wrong(r, KEY_SERVER, "must not hold a user name");
+    if (url.path.len > 1 || url.query.ptr)
+        return wrong(r, KEY_SERVER, "must end behind the host and port");
     return SIO_OK;
 }
 

@@ -83,6 +83,10 @@ static int run(struct agent *a)
     if (rv == SIO_OK && a->config.mode == AGENT_MODE_CHECK) {
         printf("nuchub-agent: the configuration is good\n");
     } else if (rv == SIO_OK) {
+        log_info(net_loop_log(a->loop),
+                 "starting hub=%s nuc_id=%s cameras=%zu version=%s",
+                 a->config.server_url, a->config.nuc_id, a->config.n_cameras,
+                 PACKAGE_VERSION);
         rv = agent_uplink_connect(a->uplink);
         if (rv == SIO_OK)
             rv = net_loop_run(a->loop);

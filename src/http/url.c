@@ -57,8 +57,7 @@ static int cut_scheme(struct sio_str *rest, struct http_url *u, struct sio_diag 
         *rest = slice(*rest, colon + 3, rest->len);
         return SIO_OK;
     }
-    return refuse(diag,
-                  "begins with none of http://, https://, ws://, wss://, rtsp://");
+    return refuse(diag, "begins with none of http://, https://, ws://, wss://");
 }
 
 static void cut_user(struct sio_str *authority, struct http_url *u)

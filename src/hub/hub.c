@@ -185,11 +185,10 @@ static void log_start(const struct hub *hub)
 {
     const struct hub_config *config = hub->config;
 
-    log_info(hub->log,
-             "listening port=%d tls=%s cameras=%zu store=%s config=%s version=%s",
-             hub->port, config->tls_cert ? "yes" : "no", config->n_cameras,
-             hub->store->ops->name, config->file ? config->file : "none",
-             PACKAGE_VERSION);
+    log_info(
+        hub->log, "listening port=%d tls=%s cameras=%zu store=%s config=%s version=%s",
+        hub->port, config->tls_cert ? "yes" : "no", config->n_cameras,
+        hub->store->ops->name, config->file ? config->file : "none", PACKAGE_VERSION);
     if (hub->open)
         log_warn(hub->log,
                  "no token is configured: whoever reaches port %d can send pictures "
