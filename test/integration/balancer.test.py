@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import sys
+from itertools import count
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import balancer  # noqa: E402
@@ -26,8 +27,11 @@ CLIENTS = ([("js4", "polling")] * 4 + [("js3", "polling")] * 3 + [("js2", "polli
            [("py", "polling")] * 2 + [("aio", "polling")] +
            [("c", "polling")] * 2 +
            [(kind, t) for kind in KINDS for t in ("upgrade", "websocket")])
-# Node's clients can be given an address; those of Python all come from the same one.
-SOURCE = "127.0.0.{}"
+
+
+def source(n):
+    """Node's clients can be given an address; those of Python all come from the same one."""
+    return f"127.0.{n // 256}.{n % 256}"
 
 
 def server(name):
@@ -71,7 +75,7 @@ def open_clients(variant, port):
                 continue
             more["cookies"] = True
         if kind.startswith("js"):
-            more["source"] = SOURCE.format(20 + i)
+            more["source"] = source(20 + i)
         # aiohttp takes no cookies from an address.
         host = "localhost" if kind == "aio" else "127.0.0.1"
         c = fleet.open(kind, f"http://{host}:{port}", transport, **more)
@@ -118,10 +122,12 @@ def kill_one(clients):
 def bring_back(name, variant, port):
     """Started again it gets clients again."""
     servers[name].start()
+    sources = count(100)
 
     def has_some():
+        # Always others: a hash may send any dozen elsewhere.
         news = [fleet.open("js4", f"http://127.0.0.1:{port}", "polling", cookies=True,
-                           source=SOURCE.format(100 + i)) for i in range(12)]
+                           source=source(next(sources))) for _ in range(12)]
         fleet.wait(news)
         found = any(where(c) == name for c in news)
         for c in news:

@@ -68,11 +68,14 @@ async function open(address) {
   const context = await browser.newContext({ viewport: { width: 900, height: 400 } });
   contexts.add(context);
   const page = await context.newPage();
+  const failures = []; // which fetch only calls "Failed to fetch"
+  page.on("requestfailed", (r) => failures.push(`${r.url()}: ${r.failure().errorText}`));
   await page.goto(address);
   return Object.assign(page, {
     show: (id, ip, t) => page.evaluate(([i, p, n]) => window.show(i, p, n), [id, ip, t]),
     call: (path, method) => within(page.evaluate(([p, m]) => window.call(p, m), [path, method]),
-                                   `the answer to ${path}`),
+                                   `the answer to ${path}`)
+      .catch((e) => { throw new Error(`${e.message}; requests that failed: ${failures.slice(-5)}`); }),
     end: () => contexts.delete(context) && context.close(),
   });
 }
