@@ -102,6 +102,12 @@ int hub_live_http_init(struct hub *hub);
 void hub_live_http_fini(struct hub *hub);
 void hub_live_http_show(struct hub_live_camera *c);
 
+/*
+ * A page of ours begins: whoever has none gets the cookie that tells viewers apart, with
+ * the reply to r.  So all streams of that page come with it, in whatever order.
+ */
+void hub_live_http_greet(struct hub *hub, struct http_request *r);
+
 /* Of the Socket.IO side (live_events.c). */
 int hub_live_events_init(struct hub *hub);
 void hub_live_events_show(struct hub *hub, struct hub_live_camera *c);

@@ -18,10 +18,12 @@
 #define COOKIE    "visor"
 /* What the kernel may hold of pictures that are not on their way yet. */
 #define UNSENT_BYTES (16 * 1024)
-/* A page opens several streams in one go, before it has a cookie. */
-#define BURST_MS 500
+/* A page opens several streams in one go, before it has a cookie; a busy machine late. */
+#define BURST_MS 1500
 /* So many of one camera in one go are one browser's, which has six connections. */
 #define BURST_MAX 5
+/* What a page adds to an address to have it anew is shorter. */
+#define QUERY_MAX 40
 
 /*
  * Who looks: a browser that shows the cookie that it was given, or whoever has the same
@@ -46,6 +48,7 @@ struct hub_stream {
     uint64_t opened_ms;
     uint64_t number;               /* of the picture that was sent last; 0: none */
     char given[RANDOM_ID_LEN + 1]; /* the cookie that this reply gave, or "" */
+    char query[QUERY_MAX];         /* the beginning of the request's */
 };
 
 /*
@@ -210,6 +213,28 @@ static size_t count_burst(const struct hub_viewer *v, const struct list *l,
 }
 
 /*
+ * Of the streams that were opened in one go from first to last: whether all are refreshes
+ * of that camera by one page.  A page does not open the same address twice.
+ */
+static bool is_one_page(const struct list *first, const struct list *last,
+                        const struct hub_live_camera *camera)
+{
+    const struct list *end = last->next;
+
+    for (const struct list *l = first; l != end; l = l->next) {
+        const struct hub_stream *s = container_of(l, struct hub_stream, in_viewer);
+
+        if (s->camera != camera)
+            return false;
+        for (const struct list *m = l->next; m != end; m = m->next)
+            if (strcmp(s->query,
+                       container_of(m, struct hub_stream, in_viewer)->query) == 0)
+                return false;
+    }
+    return true;
+}
+
+/*
  * Moves what was opened in one go with v's first stream, from l on to older or newer
  * ones: each of another camera, unless all are one browser's.
  */
@@ -237,21 +262,28 @@ static void take_burst(struct hub_viewer *v, struct hub_viewer *shared, struct l
     }
 }
 
+static bool in_one_go(const struct list *older, const struct list *newer)
+{
+    return container_of(newer, struct hub_stream, in_viewer)->opened_ms -
+               container_of(older, struct hub_stream, in_viewer)->opened_ms <=
+           BURST_MS;
+}
+
 /* Its owner is known now: takes the stream that the cookie was given with, and others. */
 static void take_own(struct hub_viewer *v, struct hub_viewer *shared,
                      struct hub_stream *own)
 {
     struct list *older = own->in_viewer.prev, *newer = own->in_viewer.next;
-    const struct list *last = &own->in_viewer;
+    struct list *first = &own->in_viewer, *last = &own->in_viewer;
     struct hub_stream *oldest;
     bool all;
 
-    while (last->next != &shared->streams &&
-           container_of(last->next, struct hub_stream, in_viewer)->opened_ms -
-                   container_of(last, struct hub_stream, in_viewer)->opened_ms <=
-               BURST_MS)
+    while (first->prev != &shared->streams && in_one_go(first->prev, first))
+        first = first->prev;
+    while (last->next != &shared->streams && in_one_go(last, last->next))
         last = last->next;
-    all = count_burst(shared, last, own->camera, &oldest) >= BURST_MAX;
+    all = is_one_page(first, last, own->camera) ||
+          count_burst(shared, last, own->camera, &oldest) >= BURST_MAX;
     move_to_viewer(own, v);
     take_burst(v, shared, newer, false, all);
     take_burst(v, shared, older, true, all);
@@ -357,21 +389,27 @@ static void make_room(struct hub_stream *s)
         cut_stream(container_of(v->streams.next, struct hub_stream, in_viewer));
 }
 
-static void set_cookie(struct hub_stream *s)
+/* given has room for RANDOM_ID_LEN + 1. */
+static void give_cookie(struct hub *hub, struct http_request *r, char *given)
 {
-    struct http_request *r = s->request;
     char text[160];
     int len;
 
-    random_id(net_loop_random(s->hub->loop), s->given);
+    random_id(net_loop_random(hub->loop), given);
     /* The one form that comes back to a page of another site, and that needs TLS. */
     len = snprintf(text, sizeof(text),
-                   COOKIE "=%s; Path=/api/camaras; Max-Age=31536000; "
-                          "HttpOnly; %s",
-                   s->given,
-                   hub_api_is_secure(s->hub, r) ? "Secure; SameSite=None; Partitioned"
-                                                : "SameSite=Lax");
+                   COOKIE "=%s; Path=/; Max-Age=31536000; HttpOnly; %s", given,
+                   hub_api_is_secure(hub, r) ? "Secure; SameSite=None; Partitioned"
+                                             : "SameSite=Lax");
     http_reply_field(r, "Set-Cookie", (struct sio_str){text, (size_t)len});
+}
+
+void hub_live_http_greet(struct hub *hub, struct http_request *r)
+{
+    char given[RANDOM_ID_LEN + 1];
+
+    if (cookie_of(r).len == 0)
+        give_cookie(hub, r, given);
 }
 
 static struct hub_stream *new_stream(struct hub *hub, struct http_request *r,
@@ -391,6 +429,7 @@ static struct hub_stream *new_stream(struct hub *hub, struct http_request *r,
     s->opened_ms = net_loop_now_ms(hub->loop);
     s->camera = camera;
     s->request = r;
+    (void)snprintf(s->query, sizeof(s->query), "%.*s", STR_ARG(http_request_query(r)));
     list_init(&s->in_viewer);
     list_init(&s->in_camera);
     if (cookie.len > 0 && v->n == 0)
@@ -400,7 +439,7 @@ static struct hub_stream *new_stream(struct hub *hub, struct http_request *r,
     hub->live.n_streams++;
     http_request_set_data(r, s);
     if (cookie.len == 0)
-        set_cookie(s);
+        give_cookie(hub, r, s->given);
     return s;
 }
 

@@ -190,8 +190,9 @@ static void reply_told_index(struct http_request *r, const struct hub_www *www,
     http_file_close(f);
 }
 
-static void reply_index(struct http_request *r, const struct hub_www *www)
+static void reply_index(struct http_request *r, struct hub *hub)
 {
+    const struct hub_www *www = &hub->www;
     struct http_file_options opts = {.type = "text/html; charset=utf-8"};
     struct sio_str path = SIO_STR("/index.html");
     struct http_file f;
@@ -200,7 +201,10 @@ static void reply_index(struct http_request *r, const struct hub_www *www)
 
     if (rv < 0) {
         http_reply_error(r, 404, "No encontrado");
-    } else if (www->told) {
+        return;
+    }
+    hub_live_http_greet(hub, r);
+    if (www->told) {
         reply_told_index(r, www, &f);
     } else {
         add_common(r);
@@ -224,14 +228,14 @@ static bool looks_like_file(struct sio_str path)
     return false;
 }
 
-static void reply_path(struct http_request *r, const struct hub_www *www,
-                       struct sio_str path)
+static void reply_path(struct http_request *r, struct hub *hub, struct sio_str path)
 {
+    const struct hub_www *www = &hub->www;
     struct http_file_options opts = {.type = hub_www_type(path)};
     struct http_file f;
 
     if (path.len == 1 || str_eq_cstr(path, "/index.html")) {
-        reply_index(r, www);
+        reply_index(r, hub);
     } else if (open_best(www, r, path, &f, &opts.encoding) == SIO_OK) {
         opts.cache = has_digest(path) ? FOR_EVER : NULL;
         add_common(r);
@@ -239,13 +243,13 @@ static void reply_path(struct http_request *r, const struct hub_www *www,
     } else if (looks_like_file(path)) {
         http_reply_error(r, 404, "No encontrado");
     } else {
-        reply_index(r, www);
+        reply_index(r, hub);
     }
 }
 
 static void on_request(struct http_request *r, void *user)
 {
-    const struct hub *hub = user;
+    struct hub *hub = user;
     struct sio_str raw = http_request_path(r);
     char text[PATH_MAX_BYTES];
     struct sio_str path = {text, 0};
@@ -258,7 +262,7 @@ static void on_request(struct http_request *r, void *user)
         http_reply_field(r, "Allow", SIO_STR("OPTIONS, HEAD, GET"));
         http_reply_error(r, 405, "Método no permitido");
     } else {
-        reply_path(r, &hub->www, path);
+        reply_path(r, hub, path);
     }
 }
 

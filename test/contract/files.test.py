@@ -295,6 +295,11 @@ def _():
           b"</script><title>" in r.body, r.body)
     equal(get("/camaras/una", which=front).body, r.body, "a route of the page")
     equal(get("/index.html", which=front).body, r.body)
+    for which in (front, plain):
+        given = get("/", which=which).get("Set-Cookie")
+        check(given.startswith("visor=") and "; Path=/;" in given, given)
+        known = {"Cookie": given.partition(";")[0]}
+        equal(get("/", known, which=which).get("Set-Cookie"), None)
     equal(get("/nada.js", which=front).status, 404)
     for target in ("/api", "/api/nada", "/%61pi/nada", "/socket.io", "/api/camaras/x/y"):
         r = get(target, which=front)

@@ -268,6 +268,19 @@ def _():
     tiles[4].close()
 
 
+@case("refreshes in one go, each given another cookie, are one viewer's; the same address twice is not")
+def _():
+    pages = [[Stream(agent=agent, query=f"?t={t}") for t in ts]
+             for agent, ts in (("one", (1, 2, 3)), ("two", (1, 1, 2)))]
+    again = [Stream(agent=agent, query="?t=4", cookie=page[2].cookie())
+             for agent, page in zip(("one", "two"), pages)]
+    for s in pages[0][:2]:
+        s.wait_cut()
+    for s in pages[1] + [pages[0][2]] + again:
+        check(s.next())
+        s.close()
+
+
 @case("viewers over Socket.IO get the same pictures, binary")
 def _():
     with Agent() as a, SocketIO(port()) as v:
