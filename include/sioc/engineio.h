@@ -188,7 +188,11 @@ struct eio_server_options {
     bool no_polling;
     bool no_websocket;
     bool no_upgrade;
-    bool cors; /* answer cross-origin requests, any origin or those in origins */
+    /*
+     * Pages of other origins, any or those in origins, may read the replies; with
+     * credentials those of sessions only, not what the application adds (<sioc/http.h>).
+     */
+    bool cors;
     bool cors_credentials;
     const char *const *origins; /* NULL-terminated, or NULL: any */
     /*

@@ -106,16 +106,16 @@ SIOC_API void *sio_http_request_data(const struct sio_http_request *r);
 
 /*
  * Adds a field to the reply.  Content-Length, Date, Connection and the cross-origin
- * fields are the server's business.  SIO_OK, SIO_ERR_NOMEM, SIO_ERR_INVAL (CR, LF or
- * NUL in name or value).
+ * fields are the server's business.  SIO_OK, SIO_ERR_INVAL (CR, LF or NUL in name or
+ * value); more than 16 KiB in all, or no memory, shows when the reply is made.
  */
 SIOC_API int sio_http_reply_field(struct sio_http_request *r, const char *name,
                                   struct sio_str value);
 
 /*
  * Answers; r is dead afterwards.  type NULL: no Content-Type.  A slice with a buf is
- * referenced, borrowed bytes are copied.  SIO_OK, SIO_ERR_CLOSED, SIO_ERR_NOMEM (the
- * connection has ended).
+ * referenced, borrowed bytes are copied.  SIO_OK, SIO_ERR_CLOSED, SIO_ERR_NOMEM,
+ * SIO_ERR_TOO_BIG (fields; after any error the connection has ended).
  */
 SIOC_API int sio_http_reply(struct sio_http_request *r, int status, const char *type,
                             struct sio_slice body);

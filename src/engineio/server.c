@@ -441,7 +441,8 @@ struct eio_server *eio_server_new(struct net_loop *loop,
                                   const struct eio_server_options *opts,
                                   struct sio_diag *diag)
 {
-    struct http_server_options http_opts = {.cors = {.enabled = opts->cors}};
+    struct http_server_options http_opts = {
+        .cors = {.enabled = opts->cors, .origins = opts->origins}};
     struct http_server *http = http_server_new(loop, &http_opts);
     struct eio_server *server;
 

@@ -8,6 +8,7 @@
 #include "eio_peer.h"
 
 #include <sioc/engineio.h>
+#include <sioc/http.h>
 
 #include "base/list.h"
 
@@ -211,6 +212,25 @@ static void other_origins_are_refused_on_every_way_in(void **state)
     assert_int_equal(ask("GET", POLLING "&sid=x", bad[0]),
                      400); /* the order of checks */
     assert_int_equal(fix.code, 1);
+}
+
+/* Pages of the application's and refusals have the same readers as sessions. */
+static void only_listed_origins_read_what_else_is_served(void **state)
+{
+    static const char good[] = "https://good.example.test";
+
+    (void)state;
+    start((struct eio_server_options){.cors = true, .origins = origins});
+    assert_int_equal(sio_http_page(eio_server_http(fix.server), "/page", "text/plain",
+                                   "hi", 2),
+                     SIO_OK);
+    assert_int_equal(ask("GET", "/page", "Origin: https://bad.example.test\r\n"), 200);
+    assert_field("Access-Control-Allow-Origin", NULL);
+    assert_int_equal(ask("GET", "/none", "Origin: https://bad.example.test\r\n"), 404);
+    assert_field("Access-Control-Allow-Origin", NULL);
+    assert_int_equal(ask("GET", "/page", "Origin: https://good.example.test\r\n"), 200);
+    assert_field("Access-Control-Allow-Origin", good);
+    assert_field("Access-Control-Allow-Credentials", NULL);
 }
 
 static void refused_origins_need_origins(void **state)
@@ -491,6 +511,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(other_origins_are_refused_on_every_way_in),
+        TEST(only_listed_origins_read_what_else_is_served),
         TEST(refused_origins_need_origins),
         TEST(every_refusal_is_told_and_counted),
         TEST(fields_are_added_to_the_first_reply_and_to_later_ones),
