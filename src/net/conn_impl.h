@@ -45,12 +45,12 @@ struct net_conn {
 
     enum conn_state state;
     bool paused : 1;
-    bool eof : 1;       /* the peer's end was read */
-    bool eof_told : 1;  /* on_eof was called */
-    bool blocked : 1;   /* a short write: EPOLLOUT tells when to go on */
-    bool full : 1;      /* on_drain is due at the low mark */
-    bool notified : 1;  /* TLS: close_notify is sent */
-    bool greeted : 1;   /* TLS: the first bytes of the handshake were read */
+    bool eof : 1;      /* the peer's end was read */
+    bool eof_told : 1; /* on_eof was called */
+    bool blocked : 1;  /* a short write: EPOLLOUT tells when to go on */
+    bool full : 1;     /* on_drain is due at the low mark */
+    bool notified : 1; /* TLS: close_notify is sent */
+    bool greeted : 1;  /* TLS: the first bytes of the handshake were read */
 
     uint32_t linger_ms;
     struct conn_queue out;

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-
 #define CONN_HANDSHAKE_MS 10000
 
 static void deliver(struct net_conn *c, uint8_t *p, size_t len)

@@ -221,9 +221,9 @@ static void only_listed_origins_read_what_else_is_served(void **state)
 
     (void)state;
     start((struct eio_server_options){.cors = true, .origins = origins});
-    assert_int_equal(sio_http_page(eio_server_http(fix.server), "/page", "text/plain",
-                                   "hi", 2),
-                     SIO_OK);
+    assert_int_equal(
+        sio_http_page(eio_server_http(fix.server), "/page", "text/plain", "hi", 2),
+        SIO_OK);
     assert_int_equal(ask("GET", "/page", "Origin: https://bad.example.test\r\n"), 200);
     assert_field("Access-Control-Allow-Origin", NULL);
     assert_int_equal(ask("GET", "/none", "Origin: https://bad.example.test\r\n"), 404);

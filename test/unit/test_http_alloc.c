@@ -213,16 +213,15 @@ static void requests_survive_a_failing_allocation(void **state)
         talk_failing(*state, requests[i], strlen(requests[i]));
 }
 
-#define UPGRADE                                                                  \
-    " HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"       \
+#define UPGRADE                                                                    \
+    " HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"        \
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" \
     "\r\n"
 
 static void websockets_survive_a_failing_allocation(void **state)
 {
     static const char head[] =
-        "GET /ws" UPGRADE
-        "\x81\x82\0\0\0\0hi" /* small */
+        "GET /ws" UPGRADE "\x81\x82\0\0\0\0hi" /* small */
         "\x01\x81\0\0\0\0"
         "a\x89\x81\0\0\0\0p\x80\x81\0\0\0\0"
         "b"                                       /* fragments, a ping */
