@@ -2,11 +2,9 @@
 
 #include "base/envfile.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
-#include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -150,48 +148,16 @@ int envfile_parse(const char *file, const char *text, size_t len, envfile_cb cb,
     return rv < 0 ? rv : SIO_OK;
 }
 
-static int read_all(int fd, char *buf, size_t cap, size_t *len)
-{
-    *len = 0;
-    while (*len < cap) {
-        ssize_t n = read(fd, buf + *len, cap - *len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return SIO_ERR_IO;
-        if (n == 0)
-            break;
-        *len += (size_t)n;
-    }
-    return SIO_OK;
-}
-
 int envfile_read(const char *file, envfile_cb cb, void *user, struct sio_diag *diag)
 {
-    /* One byte more than allowed, to see that there is more. */
-    size_t cap = ENVFILE_MAX_BYTES + 1;
-    size_t len;
     char *text;
-    int rv;
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    size_t len;
+    int rv = file_read(file, ENVFILE_MAX_BYTES, &text, &len, diag);
 
-    if (fd < 0)
-        return sio_diag_errno(diag, errno == ENOENT ? SIO_ERR_NOT_FOUND : SIO_ERR_IO,
-                              "%s", file);
-    text = mem_alloc(cap);
-    if (!text) {
-        rv = sio_diag_set(diag, SIO_ERR_NOMEM, "%s: out of memory", file);
-        goto close_fd;
-    }
-    rv = read_all(fd, text, cap, &len);
     if (rv < 0)
-        rv = sio_diag_errno(diag, rv, "%s", file);
-    else
-        rv = envfile_parse(file, text, len, cb, user, diag);
-    explicit_bzero(text, cap); /* it may hold passwords */
+        return rv;
+    rv = envfile_parse(file, text, len, cb, user, diag);
+    explicit_bzero(text, len); /* it may hold passwords */
     mem_free(text);
-close_fd:
-    close(fd);
     return rv;
 }

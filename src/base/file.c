@@ -11,6 +11,24 @@
 
 #define CHUNK 16384
 
+/* Twice the room; what was read may be secret and is not left behind. */
+static int grow(char **text, size_t len, size_t *cap)
+{
+    size_t larger = *cap * 2 + CHUNK + 1;
+    char *copy = mem_raw(larger);
+
+    if (!copy)
+        return SIO_ERR_NOMEM;
+    if (len > 0) {
+        memcpy(copy, *text, len);
+        explicit_bzero(*text, len);
+    }
+    mem_free(*text);
+    *text = copy;
+    *cap = larger;
+    return SIO_OK;
+}
+
 /* Until the end or max + 1 bytes, which shows that there is more than max. */
 static int read_all(int fd, size_t max, char **text, size_t *len)
 {
@@ -19,14 +37,8 @@ static int read_all(int fd, size_t max, char **text, size_t *len)
     while (*len <= max) {
         ssize_t n;
 
-        if (cap - *len < CHUNK + 1) {
-            char *larger = mem_resize(*text, cap * 2 + CHUNK + 1, 1);
-
-            if (!larger)
-                return SIO_ERR_NOMEM;
-            cap = cap * 2 + CHUNK + 1;
-            *text = larger;
-        }
+        if (cap - *len < CHUNK + 1 && grow(text, *len, &cap) < 0)
+            return SIO_ERR_NOMEM;
         n = read(fd, *text + *len, CHUNK);
         if (n < 0 && errno == EINTR)
             continue;
