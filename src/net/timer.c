@@ -87,7 +87,8 @@ int net_timer_start(struct net_timer *timer, uint64_t delay_ms)
         timer->heap_slot = ++loop->n_timers;
         loop->heap[timer->heap_slot] = timer;
     }
-    timer->due_ns = loop->now_ns + delay_ms * NS_PER_MS;
+    /* One without delay waits for the next turn, too, or a turn might not end. */
+    timer->due_ns = loop->now_ns + (delay_ms ? delay_ms * NS_PER_MS : 1);
     move(loop, timer);
     loop_changed(loop);
     return SIO_OK;
@@ -111,10 +112,7 @@ void net_timer_stop(struct net_timer *timer)
 
 void loop_timers_run(struct net_loop *loop)
 {
-    /* A timer that starts itself again with no delay waits for the next turn. */
-    uint32_t left = loop->n_timers;
-
-    while (left-- && loop->n_timers && loop->heap[1]->due_ns <= loop->now_ns) {
+    while (loop->n_timers && loop->heap[1]->due_ns <= loop->now_ns) {
         struct net_timer *t = loop->heap[1];
 
         net_timer_stop(t);

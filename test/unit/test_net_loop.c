@@ -110,9 +110,13 @@ static void on_ring_again(struct net_timer *timer, void *user)
 
 static void a_timer_without_delay_waits_for_the_next_turn(void **state)
 {
-    struct net_timer timer;
+    struct net_timer timer, others[3];
     unsigned n = 0;
 
+    for (size_t i = 0; i < N_ELEMENTS(others); i++) {
+        net_timer_init(&others[i], *state, on_ring_again, NULL);
+        net_timer_start(&others[i], 1000000);
+    }
     net_timer_init(&timer, *state, on_ring_again, &n);
     net_timer_start(&timer, 0);
     net_loop_run_once(*state, -1);
@@ -120,6 +124,8 @@ static void a_timer_without_delay_waits_for_the_next_turn(void **state)
     net_loop_run_once(*state, -1);
     assert_int_equal(n, 2);
     net_timer_stop(&timer);
+    for (size_t i = 0; i < N_ELEMENTS(others); i++)
+        net_timer_stop(&others[i]);
 }
 
 static void on_ring_stop_other(struct net_timer *timer, void *user)
