@@ -29,8 +29,7 @@ struct sio_http_request;
 
 enum sio_http_method {
     SIO_HTTP_DELETE = 1 << 0,
-    SIO_HTTP_GET =
-        1 << 1, /* HEAD too; the body of the reply is then left out for you */
+    SIO_HTTP_GET = 1 << 1, /* and HEAD; the body of its reply is left out for you */
     SIO_HTTP_HEAD = 1 << 2,
     SIO_HTTP_OPTIONS = 1 << 3,
     SIO_HTTP_PATCH = 1 << 4,

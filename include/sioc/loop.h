@@ -43,7 +43,10 @@ struct net_loop_options {
 SIOC_API struct net_loop *net_loop_new(const struct net_loop_options *opts,
                                        struct sio_diag *diag);
 
-/* Ends every connection that is left (on_close is called) and frees the loop.  NULL is allowed. */
+/*
+ * Ends every connection that is left (on_close is called) and frees the loop.  NULL is
+ * allowed.
+ */
 SIOC_API void net_loop_free(struct net_loop *loop);
 
 /* Runs turns until net_loop_stop.  SIO_OK, or SIO_ERR_IO when epoll fails. */

@@ -26,7 +26,10 @@ struct sio_buf *deflate_whole(enum deflate_form form, int level,
 /* Compresses messages one after another, each with what came before it in mind. */
 struct deflater;
 
-/* window_bits as above; the smaller, the less memory (15: 268 kB, 9: 10 kB).  NULL: out of memory. */
+/*
+ * window_bits as above; the smaller, the less memory (15: 268 kB, 9: 10 kB).  NULL: out of
+ * memory.
+ */
 struct deflater *deflater_new(int level, int window_bits);
 void deflater_free(struct deflater *d);
 

@@ -89,7 +89,10 @@ enum http_parser_step http_parser_feed(struct http_parser *p, const uint8_t *dat
 /* The input has ended: HTTP_PARSER_DONE if that is how this message ends, else FAILED. */
 enum http_parser_step http_parser_finish(struct http_parser *p);
 
-/* A response to HEAD or CONNECT, or an upgrade: no body follows.  Call between HEAD and the rest. */
+/*
+ * A response to HEAD or CONNECT, or an upgrade: no body follows.  Call between HEAD and the
+ * rest.
+ */
 void http_parser_skip_body(struct http_parser *p);
 
 const struct http_head *http_parser_head(const struct http_parser *p);

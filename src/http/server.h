@@ -20,8 +20,7 @@ struct http_coded; /* http/coding.h */
 
 enum http_method {
     HTTP_DELETE = 1 << 0,
-    HTTP_GET =
-        1 << 1, /* includes HEAD; the body of a HEAD's reply is left out for you */
+    HTTP_GET = 1 << 1, /* and HEAD; the body of its reply is left out for you */
     HTTP_HEAD = 1 << 2,
     HTTP_OPTIONS = 1 << 3,
     HTTP_PATCH = 1 << 4,
@@ -39,23 +38,24 @@ enum http_method {
 struct http_cors {
     bool enabled;
     bool credentials; /* Access-Control-Allow-Credentials: true */
-    const char *const *
-        origins; /* NULL-terminated; NULL: any (reflected, with Vary; `*` without Origin) */
+    /* NULL-terminated; NULL: any (reflected, with Vary; `*` without Origin). */
+    const char *const *origins;
     uint32_t max_age_s;
 };
 
 struct http_server_options {
-    uint32_t
-        max_head_bytes; /* request line and fields; 0: 16 KiB; above: 431 (line: 414) */
-    uint32_t max_fields;      /* 0: 100; above: 431 */
-    uint32_t head_timeout_ms; /* first byte of a head to its end; 0: 10 s; then 408 */
-    uint32_t
-        body_timeout_ms; /* without progress, and for each started 64 KiB; 0: 20 s */
+    uint32_t max_head_bytes;   /* line and fields; 0: 16 KiB; above: 431 (line: 414) */
+    uint32_t max_fields;       /* 0: 100; above: 431 */
+    uint32_t head_timeout_ms;  /* first byte of a head to its end; 0: 10 s; then 408 */
+    uint32_t body_timeout_ms;  /* for each started 64 KiB of it; 0: 20 s; then 408 */
     uint32_t idle_timeout_ms;  /* keep-alive between requests; 0: 75 s */
     uint32_t write_timeout_ms; /* reply bytes waiting without any progress; 0: 60 s */
     struct http_cors cors;     /* for routes that have none of their own, 404, 405 */
     bool no_compression;       /* http_reply_compress does nothing */
-    /* The JSON body of an error made by the server itself; NULL: English {"success":false,"error":...}. */
+    /*
+     * The JSON body of an error made by the server itself; NULL: English
+     * {"success":false,"error":...}.
+     */
     struct sio_str (*error_body)(int status);
 };
 
@@ -88,13 +88,13 @@ struct http_handler {
     void (*on_request)(struct http_request *r, void *user);
 
     /*
-     * After on_head, the end without a reply of the handler's: the client went away before the reply was
-     * handed over, or the server had to answer by itself (http_request_abort_status).  May be NULL.
+     * After on_head or on_request, the end without a reply of the handler's: the client went
+     * away before the reply was handed over, or the server had to answer by itself
+     * (http_request_abort_status).  May be NULL.
      */
     void (*on_abort)(struct http_request *r, void *user);
 
-    size_t
-        max_body; /* above: 413 (as soon as announced or counted); 0: no body is taken */
+    size_t max_body; /* above: 413, as soon as announced or counted; 0: none is taken */
     const struct http_cors *cors; /* NULL: the server's */
     bool raw_options; /* OPTIONS reaches the handler (no automatic preflight) */
 };
@@ -102,8 +102,9 @@ struct http_handler {
 /*
  * Adds a route.  pattern: "/api/status"; "/api/camaras/:/snapshot", where ':' stands for
  * one non-empty segment that is percent-decoded (an encoded '/' does not match); or
- * "/socket.io/" + '*', every path that begins so.  methods: bits of http_method; others get 405 with
- * Allow.  handler is borrowed and stays.  First match wins.  SIO_OK or SIO_ERR_NOMEM.
+ * "/socket.io/" + '*', every path that begins so.  methods: bits of http_method; others get
+ * 405 with Allow.  handler is borrowed and stays.  First match wins.  SIO_OK or
+ * SIO_ERR_NOMEM.
  */
 int http_server_route(struct http_server *s, unsigned methods, const char *pattern,
                       const struct http_handler *handler, void *user);
@@ -116,12 +117,11 @@ int http_server_route_first(struct http_server *s, unsigned methods,
 /* Of a request.  All text is borrowed and lives as long as the request. */
 enum http_method http_request_method(const struct http_request *r);
 bool http_request_is_head(const struct http_request *r);
-struct sio_str
-http_request_path(const struct http_request *r); /* as sent, without query */
-struct sio_str
-http_request_query(const struct http_request *r); /* as sent, without '?' */
-struct sio_str http_request_param(const struct http_request *r,
-                                  unsigned i); /* i-th ':' decoded */
+/* As sent: the path without the query, the query without '?'. */
+struct sio_str http_request_path(const struct http_request *r);
+struct sio_str http_request_query(const struct http_request *r);
+/* What the i-th ':' stands for, decoded. */
+struct sio_str http_request_param(const struct http_request *r, unsigned i);
 /* A field's value, case of name ignored; several are joined by ", ".  ptr NULL: none. */
 struct sio_str http_request_field(const struct http_request *r, const char *name);
 /* All fields in order; false past the end. */
@@ -136,8 +136,8 @@ bool http_request_wants_upgrade(const struct http_request *r, const char *protoc
 struct net_conn *http_request_conn(struct http_request *r);
 
 /*
- * In on_abort: what the server has answered by itself, 413 (body over max_body), 408 (too slow), 400 (syntax
- * of the body); 0: nothing, the client went away.
+ * In on_abort: what the server has answered by itself, 413 (body over max_body), 408 (too
+ * slow), 400 (syntax of the body); 0: nothing, the client went away.
  */
 int http_request_abort_status(const struct http_request *r);
 
@@ -147,8 +147,9 @@ void *http_request_data(const struct http_request *r);
 
 /*
  * A reply.  Fields are added first, then one of the endings.  Content-Length, Date,
- * Connection and CORS are the server's business.  A name or value with CR, LF or NUL is refused
- * (SIO_ERR_INVAL); running out of memory ends the connection and shows in the ending's result.
+ * Connection and CORS are the server's business.  A name or value with CR, LF or NUL is
+ * refused (SIO_ERR_INVAL); what has no room (max_head_bytes, or memory) shows in the ending's
+ * result, and the connection has ended.
  */
 int http_reply_field(struct http_request *r, const char *name, struct sio_str value);
 
@@ -189,17 +190,19 @@ int http_stream_begin_sized(struct http_request *r, int status, const char *type
                             uint64_t length,
                             void (*on_drain)(struct http_request *r, void *user),
                             void *user);
-/* SIO_OK; SIO_ERR_TOO_BIG (more than was promised: nothing is sent);
- * after any other error the connection has ended and on_abort was called. */
+/*
+ * SIO_OK; SIO_ERR_TOO_BIG (more than was promised: nothing is sent); after any other error
+ * the connection has ended and on_abort was called.
+ */
 int http_stream_send(struct http_request *r, const struct sio_slice *slices, size_t n);
 size_t http_stream_pending(const struct http_request *r);
 void http_stream_end(struct http_request *r);
 void http_stream_cut(struct http_request *r); /* closes without the last chunk */
 
 /*
- * Takes the connection out of HTTP (after 101 was queued by the caller with
- * net_conn_send): the request is dead, bytes that came behind the head are given
- * in *rest (borrowed until the caller returns to the loop), ops are to be set by the caller.
+ * Takes the connection out of HTTP (after 101 was queued by the caller with net_conn_send):
+ * the request is dead, bytes that came behind the head are given in *rest (borrowed until
+ * the caller returns to the loop), ops are to be set by the caller.
  */
 struct net_conn *http_request_take_conn(struct http_request *r, struct sio_str *rest);
 

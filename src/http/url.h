@@ -24,8 +24,8 @@ struct http_url {
 
 /*
  * Takes http, https, ws, wss, rtsp, rtsps.  Everything is bytes 0x21..0x7e; a user part
- * ends at the last '@' of the authority; a fragment is refused.  SIO_OK or SIO_ERR_PARSE with a
- * sentence in diag that never shows the URL.
+ * ends at the last '@' of the authority; a fragment is refused.  SIO_OK or SIO_ERR_PARSE
+ * with a sentence in diag that never shows the URL.
  */
 int http_url_parse(struct sio_str text, struct http_url *out, struct sio_diag *diag);
 

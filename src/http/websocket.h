@@ -65,7 +65,7 @@ struct ws *ws_server_new(struct net_conn *c, struct sio_str rest,
                          const struct ws_options *opts, const struct ws_ops *ops,
                          void *user);
 
-/* Client: takes an open connection after its 101; rest are bytes that came behind the head. */
+/* Client: takes an open connection after its 101; rest: bytes that came behind the head. */
 struct ws *ws_client_new(struct net_conn *c, struct sio_str rest,
                          const struct ws_options *opts, const struct ws_ops *ops,
                          void *user);
@@ -98,8 +98,8 @@ bool ws_full(const struct ws *ws);
 size_t ws_pending(const struct ws *ws);
 
 /*
- * Sends a close frame, waits a moment for the peer's, closes.  reason at most 123 bytes or NULL.
- * on_message is not called any more.
+ * Sends a close frame, waits a moment for the peer's, closes.  reason at most 123 bytes or
+ * NULL.  on_message is not called any more.
  */
 void ws_close(struct ws *ws, int code, const char *reason);
 
