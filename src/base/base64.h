@@ -1,5 +1,5 @@
 /*
- * base64.h - RFC 4648 section 4, with padding
+ * base/base64.h - RFC 4648 section 4, with padding
  */
 #ifndef BASE_BASE64_H
 #define BASE_BASE64_H

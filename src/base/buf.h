@@ -1,5 +1,5 @@
 /*
- * buf.h - the inside of sio_buf, and the writer that fills one
+ * base/buf.h - the inside of sio_buf, and the writer that fills one
  */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H

@@ -1,5 +1,5 @@
 /*
- * camera_list.h - the comma list of cameras (CAMARAS_IPS)
+ * base/camera_list.h - the comma list of cameras (CAMARAS_IPS)
  *
  * Hub and agent read the same list.  An entry is an address (`192.0.2.7`), or
  * `ID=URL`, where ID is what goes on the wire as "ip" and URL is for the agent

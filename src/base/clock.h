@@ -1,5 +1,5 @@
 /*
- * clock.h - time
+ * base/clock.h - time
  */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H

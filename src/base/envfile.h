@@ -1,5 +1,5 @@
 /*
- * envfile.h - `.env` files: NAME=value, a line each
+ * base/envfile.h - `.env` files: NAME=value, a line each
  *
  * `#` begins a comment at the start of a line or behind a blank; a leading `export`
  * is allowed.  A value may stand in single quotes (taken as it is) or in double

@@ -1,5 +1,5 @@
 /*
- * file.h - a whole file, bounded
+ * base/file.h - a whole file, bounded
  */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H

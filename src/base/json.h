@@ -1,5 +1,5 @@
 /*
- * json.h - strict JSON over (pointer, length): check, cut, read, write
+ * base/json.h - strict JSON over (pointer, length): check, cut, read, write
  *
  * RFC 8259, nothing more: no trailing commas, no NaN, no lone control characters.
  * Nothing recurses; nesting is bounded by JSON_MAX_DEPTH.  The scanner runs once

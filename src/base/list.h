@@ -1,5 +1,5 @@
 /*
- * list.h - doubly linked lists whose links live in the items
+ * base/list.h - doubly linked lists whose links live in the items
  */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H

@@ -1,5 +1,5 @@
 /*
- * log.h - one line per event: lower case, key=value, never a secret
+ * base/log.h - one line per event: lower case, key=value, never a secret
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

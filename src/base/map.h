@@ -1,5 +1,5 @@
 /*
- * map.h - hash map from bytes to items; the link lives in the item
+ * base/map.h - hash map from bytes to items; the link lives in the item
  *
  * The hash is keyed with a random seed, so that peers cannot choose names that
  * collide.  The key's bytes are the item's and stay put while it is in the map.

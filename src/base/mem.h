@@ -1,5 +1,5 @@
 /*
- * mem.h - allocation, in one place
+ * base/mem.h - allocation, in one place
  *
  * Memory is zeroed.  NULL means out of memory and costs only who asked.
  */

@@ -1,5 +1,5 @@
 /*
- * random.h - from the kernel's generator
+ * base/random.h - from the kernel's generator
  */
 #ifndef BASE_RANDOM_H
 #define BASE_RANDOM_H

@@ -1,5 +1,5 @@
 /*
- * str.h - borrowed text
+ * base/str.h - borrowed text
  */
 #ifndef BASE_STR_H
 #define BASE_STR_H

@@ -1,5 +1,5 @@
 /*
- * utf8.h - is it UTF-8?  (RFC 3629; words at a time while it is ASCII)
+ * base/utf8.h - is it UTF-8?  (RFC 3629; words at a time while it is ASCII)
  */
 #ifndef BASE_UTF8_H
 #define BASE_UTF8_H

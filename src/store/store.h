@@ -1,5 +1,5 @@
 /*
- * store.h - where pictures and camera errors are kept: names to JSON texts
+ * store/store.h - where pictures and camera errors are kept: names to JSON texts
  *
  * A store answers by callback: memory does so before the call returns, a store
  * behind a network later.  A store that is down delays nothing: writes are dropped,
