@@ -100,11 +100,12 @@ static int add_name(struct emit_names *names, const char *text, struct sio_diag 
 static int take_url(struct emit_args *out, const char *text, struct sio_diag *diag)
 {
     struct redis_url url;
+    struct sio_diag why;
     bool secret;
-    int rv = redis_url_parse(sio_str_from(text), &url, diag);
+    int rv = redis_url_parse(sio_str_from(text), &url, &why);
 
     if (rv < 0)
-        return rv;
+        return sio_diag_set(diag, rv, "--url: %s", why.text);
     secret = url.password != NULL;
     redis_url_fini(&url);
     if (secret)

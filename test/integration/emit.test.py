@@ -276,7 +276,7 @@ def _():
             (["-w", "1x", "e"], "--wait"),
             (["-w"], "-w needs a value"),
             (["--frob"], "unknown option --frob"),
-            (["-u", "http://127.0.0.1", "e"], "rediss://"),
+            (["-u", "http://127.0.0.1", "e"], "--url: begins with none of"),
             (["--side", "e", "-b", "/dev/null"], "bytes cannot be sent")]:
         status, said = emit(*args)
         equal(status, 2, f"{args}: {said}")
