@@ -337,9 +337,9 @@ void hub_reload(struct hub *hub)
     struct sio_diag diag = {""};
 
     if (!config->tls_cert)
-        return;
-    if (eio_server_set_certificate(sio_server_engine(hub->sio), config->tls_cert,
-                                   config->tls_key, &diag) < 0)
+        log_info(hub->log, "nothing is read again: there is no certificate");
+    else if (eio_server_set_certificate(sio_server_engine(hub->sio), config->tls_cert,
+                                        config->tls_key, &diag) < 0)
         log_error(hub->log, "the old certificate stays: %s", diag.text);
     else
         log_info(hub->log, "certificate read again");

@@ -384,6 +384,7 @@ def _():
         a.answer()
     with hub() as h:
         os.kill(h.pid, signal.SIGHUP)
+        h.wait_log("nothing is read again")
         equal(get_json(h.port, "/api/status")["status"], "online")
 
 
