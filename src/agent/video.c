@@ -8,8 +8,12 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-/* So far behind the best that was seen, decoding is too slow: only key frames then. */
+/*
+ * So far behind the best that was seen, for so long, decoding is too slow: only key frames
+ * then.  What waited while the machine was busy with something else is decoded sooner.
+ */
 #define LATE_US   700000
+#define SLOW_US   500000
 #define INTIME_US 200000
 /* A camera's clock may be so much slower than ours, and its time stamps may jump. */
 #define DRIFT_PER_S 1000 /* us */
@@ -28,7 +32,7 @@ struct agent_video {
     int64_t lag_us; /* smallest distance of clock and time stamp so far */
     bool has_lag;
     int64_t minded_us; /* when that was looked at last */
-    int64_t intime_us; /* when a packet was in time last */
+    int64_t late_us;   /* since when no packet was in time; 0: the last one was */
 };
 
 static int open_decoder(struct agent_video *v)
@@ -91,14 +95,18 @@ static void mind_delay(struct agent_video *v, const AVPacket *p)
     lag = now - av_rescale_q(at, st->time_base, (AVRational){1, 1000000});
     v->lag_us += (now - v->minded_us) / (1000000 / DRIFT_PER_S);
     v->minded_us = now;
-    if (!v->has_lag || lag < v->lag_us || now - v->intime_us > JUMP_US)
+    if (!v->has_lag || lag < v->lag_us ||
+        (v->late_us != 0 && now - v->late_us > JUMP_US))
         v->lag_us = lag;
     v->has_lag = true;
     if (lag - v->lag_us <= LATE_US)
-        v->intime_us = now;
-    else
+        v->late_us = 0;
+    else if (v->late_us == 0)
+        v->late_us = now;
+    else if (now - v->late_us > SLOW_US)
         v->decoder->skip_frame = AVDISCARD_NONKEY;
-    if (lag - v->lag_us < INTIME_US)
+    /* Frames in between need all those since the key frame. */
+    if (lag - v->lag_us < INTIME_US && (p->flags & AV_PKT_FLAG_KEY))
         v->decoder->skip_frame = AVDISCARD_DEFAULT;
 }
 
@@ -135,12 +143,10 @@ enum agent_outcome agent_video_next(struct agent_video *v, AVFrame *frame,
         uint64_t silent_ns = clock_mono_ns() + SILENT_NS;
 
         v->c->deadline_ns = silent_ns < give_up_ns ? silent_ns : give_up_ns;
-        rv = agent_capture_over(v->attempt.c)
-                 ? AVERROR_EXIT
-                 : av_read_frame(v->attempt.rtsp, v->packet);
-        if (rv < 0)
-            break;
-        rv = decode(v, frame);
+        rv = av_read_frame(v->attempt.rtsp, v->packet);
+        /* FFmpeg's parser holds a frame back until the next one comes, or the end. */
+        if (rv >= 0)
+            rv = agent_capture_over(v->c) ? AVERROR_EXIT : decode(v, frame);
         av_packet_unref(v->packet);
     }
     return rv > 0 ? AGENT_PICTURE : agent_ffmpeg_fail(&v->attempt, rv, why);

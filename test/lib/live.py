@@ -81,6 +81,7 @@ class Watcher:
         self.moving = 0  # pictures of the camera
         self.newest = None
         self.still = None  # the hub's own picture, if that is shown now
+        self.stills = 0  # such pictures, or damaged ones
         self.stamp = None
         self.ages = []
         self.failed = None
@@ -99,6 +100,7 @@ class Watcher:
                         self.ages.append((at - stamp) % (1 << 24))
                     self.stamp = stamp
                 self.still = p if stamp is None else None
+                self.stills += stamp is None
                 self.newest = p
                 self.pictures += 1
         except (AssertionError, OSError, ValueError) as e:
