@@ -2,7 +2,6 @@
 
 #include "agent/feed.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <time.h>
 
@@ -31,6 +30,7 @@ struct agent_feed {
     /* The thread's. */
     struct agent_overlay *overlay;
     uint64_t next_ns; /* no picture before */
+    uint16_t slow;    /* bit per attempt that timed out: the others come first */
 
     /* Both threads', under the mutex. */
     pthread_mutex_t mutex;
@@ -140,22 +140,23 @@ static void put_error(struct agent_feed *f, const struct sio_diag *why)
     pthread_mutex_unlock(&f->mutex);
 }
 
+/* Called with the mutex held.  Returns at that time, or sooner. */
+static void wait_until(struct agent_feed *f, uint64_t ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(ns / (1000 * NS_PER_MS)),
+                             .tv_nsec = (long)(ns % (1000 * NS_PER_MS))};
+
+    pthread_cond_timedwait(&f->wake, &f->mutex, &until);
+}
+
 /* Waits for ms, or until it ends. */
 static void pause_for(struct agent_feed *f, uint64_t ms)
 {
-    struct timespec until;
+    uint64_t until = clock_mono_ns() + ms * NS_PER_MS;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ms / 1000);
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
     pthread_mutex_lock(&f->mutex);
-    while (!f->ending &&
-           pthread_cond_timedwait(&f->wake, &f->mutex, &until) != ETIMEDOUT)
-        ;
+    while (!f->ending && clock_mono_ns() < until)
+        wait_until(f, until);
     pthread_mutex_unlock(&f->mutex);
 }
 
@@ -254,14 +255,17 @@ static bool play_video(struct agent_feed *f, struct agent_capture *c,
 /* Waits until a picture is wanted and it is time for one; false: the end. */
 static bool wait_for_wish(struct agent_feed *f, struct agent_feed_shape *shape)
 {
-    while (!take_wish(f, shape)) {
-        uint64_t now = clock_mono_ns();
-
-        pause_for(f, f->next_ns > now ? (f->next_ns - now) / NS_PER_MS + 1 : 10);
-        if (is_ending(f))
-            return false;
+    while (!is_ending(f)) {
+        if (take_wish(f, shape))
+            return true;
+        pthread_mutex_lock(&f->mutex);
+        if (f->wanted && !f->ending)
+            wait_until(f, f->next_ns);
+        else if (!f->ending)
+            pthread_cond_wait(&f->wake, &f->mutex);
+        pthread_mutex_unlock(&f->mutex);
     }
-    return true;
+    return false;
 }
 
 /* A camera without video: one picture after the other. */
@@ -296,8 +300,11 @@ static bool play_pictures(struct agent_feed *f, const struct capture_ops *ops,
 }
 
 /*
- * Attempts: video first, the small one in front where that is preferred.
+ * Attempts: video first, the small one in front where that is preferred, and what was slow
+ * last.
  */
+
+enum { RANKS = 3 };
 
 struct place {
     size_t attempt;
@@ -307,9 +314,11 @@ struct place {
 
 static int rank(const struct agent_feed *f, const struct place *p)
 {
+    int slow = f->slow >> p->attempt & 1 ? RANKS : 0;
+
     if (p->service != AGENT_SERVICE_RTSP)
-        return 2;
-    return f->opts.prefer_small && agent_source_is_small(p->path) ? 0 : 1;
+        return slow + 2;
+    return slow + (f->opts.prefer_small && agent_source_is_small(p->path) ? 0 : 1);
 }
 
 /* Tries one; true if there were pictures. */
@@ -333,13 +342,23 @@ static bool try_attempt(struct agent_feed *f, const struct place *p,
     return may_log_in(f, &c, outcome, why) && play_video(f, &c, outcome, why);
 }
 
+/* When all of them are, each has its turn again. */
+static void note_slow(struct agent_feed *f, size_t attempt)
+{
+    uint16_t bit = (uint16_t)(1u << attempt);
+
+    if (f->slow & bit)
+        f->slow = 0;
+    f->slow |= bit;
+}
+
 /* One round over all attempts, until one gives pictures. */
 static bool play(struct agent_feed *f, struct sio_diag *why)
 {
     const struct agent_source *s = f->opts.source;
     uint32_t dead = 0; /* bit per endpoint */
 
-    for (int wanted = 0; wanted <= 2; wanted++) {
+    for (int wanted = 0; wanted < 2 * RANKS; wanted++) {
         for (size_t i = 0; i < s->n_attempts && !is_ending(f); i++) {
             uint8_t endpoint = s->attempts[i].endpoint;
             struct place p = {i, s->endpoints[endpoint].service, s->attempts[i].path};
@@ -349,6 +368,8 @@ static bool play(struct agent_feed *f, struct sio_diag *why)
                 continue;
             if (try_attempt(f, &p, &outcome, why))
                 return true;
+            if (outcome == AGENT_TIMEOUT)
+                note_slow(f, i);
             if (outcome == AGENT_SILENT || outcome == AGENT_CLOSED ||
                 outcome == AGENT_REFUSED || outcome == AGENT_TIMEOUT)
                 dead |= 1u << endpoint;
@@ -379,6 +400,8 @@ static void *run(void *arg)
     struct agent_feed *f = arg;
     uint64_t pause_ms = 0;
 
+    if (f->opts.text) /* here, since loading it takes a while */
+        f->overlay = agent_overlay_new(f->opts.source->id);
     while (!is_ending(f)) {
         struct sio_diag why = {"no picture"};
         bool shown = play(f, &why);
@@ -432,8 +455,6 @@ struct agent_feed *agent_feed_new(struct net_loop *loop,
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&f->wake, &attr);
     pthread_condattr_destroy(&attr);
-    if (opts->text)
-        f->overlay = agent_overlay_new(opts->source->id);
     if (start_thread(f) != 0) {
         sio_diag_set(diag, SIO_ERR_IO, "no thread for camera %s", opts->source->id);
         agent_feed_free(f);
@@ -446,6 +467,7 @@ void agent_feed_want(struct agent_feed *f)
 {
     pthread_mutex_lock(&f->mutex);
     f->wanted = true;
+    pthread_cond_signal(&f->wake);
     pthread_mutex_unlock(&f->mutex);
 }
 

@@ -60,7 +60,10 @@ bool agent_feed_is_playing(struct agent_feed *f);
  */
 void agent_feed_end(struct agent_feed *f);
 
-/* The same, and waits: for the end of the program.  Then agent_feed_free. */
+/*
+ * The same, and waits: for the end of the program, where agent_feed_end comes first for all
+ * feeds.  Then agent_feed_free.
+ */
 void agent_feed_stop(struct agent_feed *f);
 void agent_feed_free(struct agent_feed *f);
 

@@ -307,8 +307,11 @@ void agent_uplink_stop(struct agent_uplink *u)
 
     u->closing = true;
     leave(u);
-    list_for_each (ch, struct channel, link, &u->channels)
+    list_for_each (ch, struct channel, link, &u->channels) {
         agent_camera_cancel(ch->camera);
+        if (ch->warm)
+            agent_feed_end(ch->warm);
+    }
     list_for_each (ch, struct channel, link, &u->channels) {
         if (ch->warm)
             agent_feed_stop(ch->warm);

@@ -167,6 +167,15 @@ def _():
         check(not m.stream.ended and not g.stream.ended)
 
 
+@case("a sub-stream that never sends anything gives way to the main stream")
+def _():
+    server = a_hub()
+    with site(server, cam=rtsp_camera("--sub", "320x180", "--mute-sub")), \
+            Watcher(server.port, "cam", decoder) as w:
+        w.wait_moving(timeout=90)
+        equal(size_of(w.newest), (640, 360))
+
+
 @case("a camera that is not there when somebody looks, and comes later")
 def _():
     server = a_hub()

@@ -6,6 +6,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -116,6 +118,33 @@ static void a_picture_comes_for_each_wish(void **state)
     tear_down(&f);
 }
 
+static long n_waits(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_nvcsw;
+}
+
+static void a_feed_of_which_nothing_is_wanted_sleeps(void **state)
+{
+    struct agent_feed *feed;
+    struct fixture f;
+    long before;
+
+    (void)state;
+    set_up(&f);
+    feed = agent_feed_new(f.loop, &f.opts, NULL);
+    assert_non_null(feed);
+    sio_buf_unref(next_picture(&f, feed));
+    before = n_waits();
+    usleep(500000);
+    assert_true(n_waits() - before < 10);
+    agent_feed_stop(feed);
+    agent_feed_free(feed);
+    tear_down(&f);
+}
+
 /* Where the agent cannot start it is freed before the loop, which still has its posts. */
 static void what_the_loop_still_has_of_a_freed_feed_does_no_harm(void **state)
 {
@@ -171,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_picture_comes_for_each_wish),
+        cmocka_unit_test(a_feed_of_which_nothing_is_wanted_sleeps),
         cmocka_unit_test(what_the_loop_still_has_of_a_freed_feed_does_no_harm),
         cmocka_unit_test(without_memory_there_is_no_feed),
         cmocka_unit_test(a_network_is_told_with_an_address_of_it_or_not_at_all),
