@@ -33,18 +33,20 @@ void agent_ffmpeg_enter(struct agent_attempt *a)
 static void on_av_log(void *object, int level, const char *fmt, va_list args)
 {
     int prefix = 0;
-    char *line;
+    char line[URL_SIZE + 256]; /* whole, lest a login be cut off before its end */
     size_t len;
 
     if (!current || level > AV_LOG_WARNING)
         return;
-    line = current->last_line;
-    av_log_format_line2(object, level, fmt, args, line, (int)sizeof(current->last_line),
-                        &prefix);
+    av_log_format_line2(object, level, fmt, args, line, sizeof(line), &prefix);
     agent_redact(line);
     len = strlen(line);
     while (len > 0 && line[len - 1] == ' ')
-        line[--len] = '\0';
+        len--;
+    if (len >= sizeof(current->last_line))
+        len = sizeof(current->last_line) - 1;
+    memcpy(current->last_line, line, len);
+    current->last_line[len] = '\0';
 }
 
 void agent_capture_setup(void)

@@ -12,15 +12,18 @@ void agent_redact(char *text)
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
             *p = ' ';
     while ((at = strstr(at, "://"))) {
-        size_t authority;
-        size_t user = 0;
+        size_t url, user = 0, shown;
 
         at += 3;
         /* A password that should have been encoded may hold anything but a blank. */
-        authority = strcspn(at, " \"'");
-        for (size_t i = 0; i < authority; i++)
+        url = strcspn(at, " \"'");
+        for (size_t i = 0; i < url; i++)
             if (at[i] == '@')
                 user = i + 1;
         memmove(at, at + user, strlen(at + user) + 1);
+        url -= user;
+        shown = strcspn(at, "?=") + 1;
+        if (shown < url)
+            memmove(at + shown, at + url, strlen(at + url) + 1);
     }
 }

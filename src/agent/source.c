@@ -336,22 +336,33 @@ const char *agent_source_user(const struct agent_source *s)
     return "";
 }
 
+/*
+ * Many cameras want the login in the path, as /snap?user=u&pwd=p or /user=u&password=p/..,
+ * so of a path that is not ours nothing is shown behind the first such mark.
+ */
+static size_t shown_len(const struct agent_endpoint *e, const char *path)
+{
+    size_t len = e->path ? strcspn(path, "?=") : strlen(path);
+
+    return path[len] ? len + 1 : len;
+}
+
 /* As the agent before us did: the scheme for HTTP only, the port where it tells more. */
 void agent_source_show(const struct agent_source *s, size_t i, struct wbuf *w)
 {
     struct agent_target t = agent_source_target(s, i);
-    enum agent_service service = s->endpoints[s->attempts[i].endpoint].service;
+    const struct agent_endpoint *e = &s->endpoints[s->attempts[i].endpoint];
     bool v6 = strchr(t.host, ':') != NULL;
 
-    if (service == AGENT_SERVICE_TEST) {
+    if (e->service == AGENT_SERVICE_TEST) {
         wbuf_add_cstr(w, "test://");
         return;
     }
-    wbuf_addf(w, "%s%s%s%s", service == AGENT_SERVICE_HTTP ? "http://" : "",
+    wbuf_addf(w, "%s%s%s%s", e->service == AGENT_SERVICE_HTTP ? "http://" : "",
               v6 ? "[" : "", t.host, v6 ? "]" : "");
-    if (service == AGENT_SERVICE_RTSP || t.port != HTTP_PORT)
+    if (e->service == AGENT_SERVICE_RTSP || t.port != HTTP_PORT)
         wbuf_addf(w, ":%u", (unsigned)t.port);
-    wbuf_add_cstr(w, t.path);
+    wbuf_add(w, t.path, shown_len(e, t.path));
 }
 
 static bool is_private_v4(uint32_t a)

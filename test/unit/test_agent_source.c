@@ -66,17 +66,28 @@ static void ports_and_whole_addresses_can_be_given(void **state)
         "http://192.0.2.7:8080/cgi-bin/snapshot.cgi?channel=1",
         "http://192.0.2.7:8080/Streaming/channels/101/picture",
     };
-    static const char *const whole[] = {"[2001:db8::7]:8554/live?a=1"};
+    static const char *const whole[] = {"[2001:db8::7]:8554/live"};
     static const char *const two[] = {"http://cam.example.test:81/x.jpg",
                                       "cam.example.test:554/y"};
     static const char *const test[] = {"test://"};
 
     (void)state;
     assert_shown("patio=http://192.0.2.7:8080/", http_port, N_ELEMENTS(http_port));
-    assert_shown("patio = rtsp://u:p@[2001:db8::7]:8554/live?a=1", whole, 1);
+    assert_shown("patio = rtsp://u:p@[2001:db8::7]:8554/live", whole, 1);
     assert_shown("a=http://cam.example.test:81/x.jpg|rtsp://u@cam.example.test/y", two,
                  2);
     assert_shown("test://puerta", test, 1);
+}
+
+static void a_login_in_a_path_is_not_shown(void **state)
+{
+    static const char *const shown[] = {"http://192.0.2.7/snap?",
+                                        "192.0.2.7:554/user="};
+
+    (void)state;
+    assert_shown("a=http://192.0.2.7/snap?user=u&pwd=p|"
+                 "rtsp://192.0.2.7/user=u&password=p&channel=1",
+                 shown, N_ELEMENTS(shown));
 }
 
 static void a_login_is_decoded_and_the_default_used_otherwise(void **state)
@@ -164,10 +175,13 @@ static void private_networks_are_told_from_the_rest(void **state)
 static void addresses_in_text_lose_their_login(void **state)
 {
     char text[] = "open rtsp://u:p@192.0.2.7/x and\nhttp://a:b/c@d:81/e, http://h/";
+    char path[] = "http://u:p@192.0.2.7/s?a=b&c: no; 'rtsp://h/user=u&password=p/x' http://h?";
 
     (void)state;
     agent_redact(text);
     assert_string_equal(text, "open rtsp://192.0.2.7/x and http://d:81/e, http://h/");
+    agent_redact(path);
+    assert_string_equal(path, "http://192.0.2.7/s? no; 'rtsp://h/user=' http://h?");
 }
 
 int main(void)
@@ -175,6 +189,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_address_has_four_http_and_four_rtsp_paths),
         cmocka_unit_test(ports_and_whole_addresses_can_be_given),
+        cmocka_unit_test(a_login_in_a_path_is_not_shown),
         cmocka_unit_test(a_login_is_decoded_and_the_default_used_otherwise),
         cmocka_unit_test(wrong_entries_are_refused_without_showing_them),
         cmocka_unit_test(private_networks_are_told_from_the_rest),
