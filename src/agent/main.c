@@ -14,6 +14,7 @@
 #include "net/loop.h"
 
 #define GOODBYE_MS 3000
+#define THREADS_S  2
 
 enum { EXIT_CONFIG = 2 };
 
@@ -52,6 +53,22 @@ static void on_signal(int signo, void *user)
     agent_uplink_close(a->uplink, on_closed, a);
 }
 
+static void on_alarm(int signo)
+{
+    (void)signo;
+    _exit(EXIT_SUCCESS);
+}
+
+/*
+ * Threads end soon, save one that looks up a name: nothing interrupts the system's
+ * resolver, which may wait for minutes.
+ */
+static void bound_end(void)
+{
+    signal(SIGALRM, on_alarm);
+    alarm(THREADS_S);
+}
+
 static int start(struct agent *a, struct sio_diag *diag)
 {
     static const int signals[] = {SIGTERM, SIGINT};
@@ -87,11 +104,10 @@ static int run(struct agent *a)
                  "starting hub=%s nuc_id=%s cameras=%zu version=%s",
                  a->config.server_url, a->config.nuc_id, a->config.n_cameras,
                  PACKAGE_VERSION);
-        rv = agent_uplink_connect(a->uplink);
-        if (rv == SIO_OK)
-            rv = net_loop_run(a->loop);
-        if (rv < 0)
+        rv = agent_uplink_connect(a->uplink, &diag);
+        if (rv == SIO_OK && (rv = net_loop_run(a->loop)) < 0)
             sio_diag_set(&diag, rv, "%s", sio_strerror(rv));
+        bound_end();
     }
     if (rv < 0)
         fprintf(stderr, "nuchub-agent: %s\n", diag.text);

@@ -229,15 +229,9 @@ static int make_channels(struct agent_uplink *u, struct sio_diag *diag)
 {
     struct agent_config *config = u->config;
 
-    for (size_t i = 0; i < config->n_cameras; i++) {
-        struct channel *ch = channel_new(u, &config->cameras[i], false, diag);
-
-        if (!ch)
+    for (size_t i = 0; i < config->n_cameras; i++)
+        if (!channel_new(u, &config->cameras[i], false, diag))
             return SIO_ERR_IO;
-        if (agent_config_keeps_warm(config, agent_camera_id(ch->camera)) &&
-            channel_keep_warm(ch, diag) < 0)
-            return SIO_ERR_IO;
-    }
     return SIO_OK;
 }
 
@@ -288,9 +282,17 @@ fail:
     return NULL;
 }
 
-int agent_uplink_connect(struct agent_uplink *u)
+int agent_uplink_connect(struct agent_uplink *u, struct sio_diag *diag)
 {
-    return sio_client_connect(u->client);
+    struct channel *ch;
+    int rv;
+
+    list_for_each (ch, struct channel, link, &u->channels)
+        if (agent_config_keeps_warm(u->config, agent_camera_id(ch->camera)) &&
+            channel_keep_warm(ch, diag) < 0)
+            return SIO_ERR_IO;
+    rv = sio_client_connect(u->client);
+    return rv < 0 ? sio_diag_set(diag, rv, "%s", sio_strerror(rv)) : SIO_OK;
 }
 
 void agent_uplink_close(struct agent_uplink *u, void (*on_closed)(void *user),

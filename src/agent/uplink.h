@@ -23,8 +23,8 @@ struct agent_uplink *agent_uplink_new(struct net_loop *loop,
                                       struct agent_config *config,
                                       struct sio_diag *diag);
 
-/* Begins to connect, for ever.  An enum sio_error. */
-int agent_uplink_connect(struct agent_uplink *u);
+/* Begins to connect, for ever, and to play what is kept warm.  An enum sio_error. */
+int agent_uplink_connect(struct agent_uplink *u, struct sio_diag *diag);
 
 /* Says good-bye to the hub; then on_closed once, on the loop. */
 void agent_uplink_close(struct agent_uplink *u, void (*on_closed)(void *user),

@@ -4,7 +4,9 @@
 import json
 import os
 import re
+import select
 import socket
+import subprocess
 import sys
 import threading
 
@@ -244,6 +246,27 @@ def _():
     equal(a.stop(), 0)
 
 
+@case("the agent ends at SIGTERM, though the system's resolver hangs")
+def _():
+    if subprocess.run(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL,
+                      check=False).returncode != 0:
+        print("# a resolver of our own needs root")
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+        mute.bind(("127.9.9.9", 53))
+        mute.settimeout(40)
+        path = os.path.join(temp_dir(), "resolv.conf")
+        with open(path, "w") as f:
+            f.write("nameserver 127.9.9.9\noptions timeout:30\n")
+        a = agent(f"http://127.0.0.1:{free_port()}", "nuc_t", "c=rtsp://camera.example.test",
+                  NUCHUB_KEEP_WARM="all")
+        a.argv = ["unshare", "--mount", "sh", "-c",
+                  f"mount --bind {path} /etc/resolv.conf && exec {a.argv[0]}"]
+        a.start()
+        check(b"camera" in mute.recv(512), "another name was asked for")
+        equal(a.stop(), 0)
+
+
 @case("mistakes in the settings end the agent with a sentence and status 2")
 def _():
     folder = temp_dir()
@@ -256,6 +279,12 @@ def _():
     a = Program([program("NUCHUB_AGENT"), "--check-config", "--interval=5"], cwd=folder).start()
     equal(a.wait_exit(), 0)
     equal(a.log(), "nuchub-agent: the configuration is good\n")
+    with socket.create_server(("127.0.0.1", 0)) as camera:
+        a = agent("http://127.0.0.1:1", "nuc_t", f"a=rtsp://127.0.0.1:{camera.getsockname()[1]}",
+                  NUCHUB_KEEP_WARM="all")
+        a.argv.append("--check-config")
+        equal(a.start().wait_exit(), 0, a.log())
+        equal(select.select([camera], [], [], 0)[0], [], "a camera was dialled")
 
 
 @case("less than 40 MB with an RTSP camera of 1920x1080")

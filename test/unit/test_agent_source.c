@@ -175,7 +175,8 @@ static void private_networks_are_told_from_the_rest(void **state)
 static void addresses_in_text_lose_their_login(void **state)
 {
     char text[] = "open rtsp://u:p@192.0.2.7/x and\nhttp://a:b/c@d:81/e, http://h/";
-    char path[] = "http://u:p@192.0.2.7/s?a=b&c: no; 'rtsp://h/user=u&password=p/x' http://h?";
+    char path[] =
+        "http://u:p@192.0.2.7/s?a=b&c: no; 'rtsp://h/user=u&password=p/x' http://h?";
 
     (void)state;
     agent_redact(text);

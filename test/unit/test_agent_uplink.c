@@ -185,7 +185,7 @@ static void set_up(struct hub *h, const char *cameras, const char *interval)
     assert_non_null(h->loop);
     h->uplink = agent_uplink_new(h->loop, &h->config, &diag);
     assert_non_null(h->uplink);
-    assert_int_equal(agent_uplink_connect(h->uplink), SIO_OK);
+    assert_int_equal(agent_uplink_connect(h->uplink, &diag), SIO_OK);
 }
 
 static void forget_sent(void)
