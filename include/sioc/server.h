@@ -46,13 +46,14 @@ struct sio_adapter;
  * may miss it, for max_away_ms and the time that the heartbeat takes to see a broken
  * connection, and has one more argument for every client, its offset.  The oldest go
  * when there are too many; who missed one of those, or more than max_queue_bytes
- * together, starts anew.  The limits hold for each namespace.
+ * together, starts anew.  max_packets holds for each namespace, the other limits for all
+ * together; where events have to go, then in a namespace that has more than its share.
  */
 struct sio_recovery_options {
     uint32_t max_away_ms; /* 0: no recovery at all */
     size_t max_bytes;     /* of events kept; 0: 16 MiB */
-    uint32_t max_packets; /* events kept; 0: 10000 */
-    uint32_t max_waiting; /* clients that may come back; 0: 10000.  The oldest go. */
+    uint32_t max_packets; /* of a namespace that are kept; 0: 10000 */
+    uint32_t max_waiting; /* who may come back; 0: 10000.  The oldest go. */
     /* Who comes back is not asked again: on_join and middleware are passed over. */
     bool no_join;
 };

@@ -22,13 +22,22 @@ struct sio_history_entry {
     size_t bytes;
 };
 
-void sio_history_init(struct sio_history *h, size_t max_packets, size_t max_bytes,
-                      uint64_t hold_ms, struct random_pool *random)
+void sio_history_pool_init(struct sio_history_pool *pool, size_t max_bytes)
+{
+    list_init(&pool->histories);
+    pool->n = 0;
+    pool->bytes = 0;
+    pool->max_bytes = max_bytes;
+}
+
+void sio_history_init(struct sio_history *h, struct sio_history_pool *pool,
+                      size_t max_packets, uint64_t hold_ms, struct random_pool *random)
 {
     char id[RANDOM_ID_LEN + 1];
 
     *h = (struct sio_history){
-        .max_bytes = max_bytes, .max_packets = max_packets, .hold_ms = hold_ms};
+        .pool = pool, .max_packets = max_packets, .hold_ms = hold_ms};
+    list_init(&h->link);
     random_id(random, id);
     memcpy(h->tag, id, sizeof(h->tag));
 }
@@ -40,6 +49,14 @@ static struct sio_history_entry *entry_at(const struct sio_history *h, size_t i)
     return &h->ring[at < h->cap ? at : at - h->cap];
 }
 
+static void free_ring(struct sio_history *h)
+{
+    mem_free(h->ring);
+    h->ring = NULL;
+    h->cap = 0;
+    h->first = 0;
+}
+
 static void drop_oldest(struct sio_history *h)
 {
     struct sio_history_entry *e = entry_at(h, 0);
@@ -47,18 +64,34 @@ static void drop_oldest(struct sio_history *h)
     eio_msg_unref(e->msg);
     mem_free(e->audience);
     h->bytes -= e->bytes;
+    h->pool->bytes -= e->bytes;
     h->first = h->first + 1 < h->cap ? h->first + 1 : 0;
-    h->n--;
+    if (--h->n > 0)
+        return;
+    list_remove(&h->link);
+    h->pool->n--;
+    free_ring(h);
 }
 
 void sio_history_clear(struct sio_history *h)
 {
     while (h->n > 0)
         drop_oldest(h);
-    mem_free(h->ring);
-    h->ring = NULL;
-    h->cap = 0;
-    h->first = 0;
+    free_ring(h); /* that was made for an event that could not be added */
+}
+
+/* Of a full pool.  Whoever has too much is found at once the next time. */
+static struct sio_history *over_its_share(struct sio_history_pool *pool)
+{
+    size_t share = pool->max_bytes / pool->n;
+    struct sio_history *h;
+
+    list_for_each (h, struct sio_history, link, &pool->histories)
+        if (h->bytes > share)
+            break;
+    list_remove(&h->link);
+    list_prepend(&pool->histories, &h->link);
+    return h;
 }
 
 void sio_history_fini(struct sio_history *h)
@@ -158,9 +191,13 @@ static int add(struct sio_history *h, uint64_t now_ms, const struct sio_target *
         audience_new(target, &e.audience, &e.bytes) < 0)
         return SIO_ERR_NOMEM;
     e.msg = eio_msg_ref(msg);
-    h->n++;
+    if (h->n++ == 0) {
+        list_append(&h->pool->histories, &h->link);
+        h->pool->n++;
+    }
     *entry_at(h, h->n - 1) = e;
     h->bytes += e.bytes;
+    h->pool->bytes += e.bytes;
     return SIO_OK;
 }
 
@@ -171,8 +208,8 @@ void sio_history_add(struct sio_history *h, uint64_t now_ms,
     h->next++;
     if (add(h, now_ms, target, msg) < 0)
         sio_history_clear(h);
-    while (h->bytes > h->max_bytes)
-        drop_oldest(h);
+    while (h->pool->bytes > h->pool->max_bytes)
+        drop_oldest(over_its_share(h->pool));
 }
 
 bool sio_history_covers(const struct sio_history *h, uint64_t number)

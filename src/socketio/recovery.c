@@ -20,11 +20,11 @@
 #define DEFAULT_PING_TIMEOUT_MS  20000
 #define DEFAULT_QUEUE_BYTES      (4 * 1024 * 1024)
 
-void sio_recovery_limits_set(struct sio_recovery_limits *limits,
-                             const struct sio_server_options *opts)
+void sio_recovery_common_init(struct sio_recovery_common *common,
+                              const struct sio_server_options *opts)
 {
     const struct eio_server_options *engine = &opts->engine;
-    struct sio_recovery_options *o = &limits->options;
+    struct sio_recovery_options *o = &common->options;
 
     *o = opts->recovery;
     if (o->max_bytes == 0)
@@ -35,13 +35,16 @@ void sio_recovery_limits_set(struct sio_recovery_limits *limits,
         o->max_waiting = DEFAULT_MAX_WAITING;
 
     /* A connection may be dead for as long before its heartbeat tells. */
-    limits->hold_ms = o->max_away_ms;
-    limits->hold_ms +=
+    common->hold_ms = o->max_away_ms;
+    common->hold_ms +=
         engine->ping_interval_ms ? engine->ping_interval_ms : DEFAULT_PING_INTERVAL_MS;
-    limits->hold_ms +=
+    common->hold_ms +=
         engine->ping_timeout_ms ? engine->ping_timeout_ms : DEFAULT_PING_TIMEOUT_MS;
-    limits->max_replay_bytes =
+    common->max_replay_bytes =
         engine->max_queue_bytes ? engine->max_queue_bytes : DEFAULT_QUEUE_BYTES;
+    sio_history_pool_init(&common->pool, o->max_bytes);
+    list_init(&common->waiting);
+    common->n_waiting = 0;
 }
 
 static struct net_loop *loop_of(const struct sio_recovery *r)
@@ -49,7 +52,7 @@ static struct net_loop *loop_of(const struct sio_recovery *r)
     return r->ns->server->loop;
 }
 
-static const struct sio_recovery_limits *limits_of(const struct sio_recovery *r)
+static struct sio_recovery_common *common_of(const struct sio_recovery *r)
 {
     return &r->ns->server->recovery;
 }
@@ -64,6 +67,7 @@ static struct sio_ticket *ticket_new(struct sio_recovery *r)
         return NULL;
     t->recovery = r;
     list_init(&t->link);
+    list_init(&t->in_server);
     random_id(net_loop_random(loop_of(r)), t->pid);
     r->n_tickets++;
     sio_namespace_hold(r->ns);
@@ -107,6 +111,8 @@ static void take_out(struct sio_ticket *t)
 {
     map_remove(&t->recovery->waiting, &t->node);
     list_remove(&t->link);
+    list_remove(&t->in_server);
+    common_of(t->recovery)->n_waiting--;
     sio_namespace_release(t->recovery->ns);
 }
 
@@ -152,6 +158,7 @@ static void on_due(struct net_timer *timer, void *user)
 static void wait_for_client(struct sio_ticket *t)
 {
     struct sio_recovery *r = t->recovery;
+    struct sio_recovery_common *common = common_of(r);
     struct list *before = r->by_expiry.prev;
 
     if (map_add(&r->waiting, &t->node, (struct sio_str){t->pid, RANDOM_ID_LEN}) < 0) {
@@ -163,10 +170,12 @@ static void wait_for_client(struct sio_ticket *t)
            container_of(before, struct sio_ticket, link)->expires_ms > t->expires_ms)
         before = before->prev;
     list_prepend(before, &t->link);
+    list_append(&common->waiting, &t->in_server);
+    common->n_waiting++;
     if (arm(r) < 0)
         expire(t);
-    else if (r->waiting.n_items > limits_of(r)->options.max_waiting)
-        expire(first_to_expire(r));
+    else if (common->n_waiting > common->options.max_waiting)
+        expire(container_of(common->waiting.next, struct sio_ticket, in_server));
 }
 
 /* Names a socket's rooms, its own among them, in one block. */
@@ -243,15 +252,14 @@ static int index_rooms(struct sio_ticket *t)
 struct sio_recovery *sio_recovery_new(struct sio_namespace *ns)
 {
     struct sio_recovery *r = mem_new(struct sio_recovery);
-    const struct sio_recovery_limits *limits;
+    struct sio_recovery_common *common;
 
     if (!r)
         return NULL;
     r->ns = ns;
-    limits = limits_of(r);
-    sio_history_init(&r->history, limits->options.max_packets,
-                     limits->options.max_bytes, limits->hold_ms,
-                     net_loop_random(loop_of(r)));
+    common = common_of(r);
+    sio_history_init(&r->history, &common->pool, common->options.max_packets,
+                     common->hold_ms, net_loop_random(loop_of(r)));
     map_init(&r->waiting);
     list_init(&r->by_expiry);
     net_timer_init(&r->timer, loop_of(r), on_due, r);
@@ -283,7 +291,7 @@ static bool get_text(struct sio_str auth, const char *name, struct sio_str *out)
 /* What a client would be sent at once must fit into its queue. */
 static bool may_replay(const struct sio_ticket *t)
 {
-    size_t left = limits_of(t->recovery)->max_replay_bytes;
+    size_t left = common_of(t->recovery)->max_replay_bytes;
     uint64_t number = t->last;
     const struct eio_msg *msg;
 
@@ -423,7 +431,7 @@ void sio_recovery_close(struct sio_socket *s, enum sio_disconnect_reason reason)
     }
     memcpy(t->id, s->id, sizeof(t->id));
     keep_state(t, s);
-    t->expires_ms = net_loop_now_ms(loop_of(r)) + limits_of(r)->options.max_away_ms;
+    t->expires_ms = net_loop_now_ms(loop_of(r)) + common_of(r)->options.max_away_ms;
     wait_for_client(t);
 }
 

@@ -34,6 +34,7 @@ struct sio_recovery {
 struct sio_ticket {
     struct map_node node;
     struct list link;
+    struct list in_server; /* in the server's, while it waits */
     struct sio_recovery *recovery;
     char pid[RANDOM_ID_LEN + 1];
 
@@ -51,14 +52,17 @@ struct sio_ticket {
     uint64_t last;    /* the number of the last event that its client has */
 };
 
-/* What the server's options say, defaults filled in; max_away_ms 0: off. */
-struct sio_recovery_limits {
-    struct sio_recovery_options options;
-    uint64_t hold_ms;        /* how long events are kept */
+/* What the namespaces of a server have in common. */
+struct sio_recovery_common {
+    struct sio_recovery_options options; /* defaults filled in; max_away_ms 0: off */
+    uint64_t hold_ms;                    /* how long events are kept */
     size_t max_replay_bytes; /* what a client that comes back may have missed */
+    struct sio_history_pool pool;
+    struct list waiting; /* struct sio_ticket.in_server, the first one longest */
+    uint32_t n_waiting;
 };
-void sio_recovery_limits_set(struct sio_recovery_limits *limits,
-                             const struct sio_server_options *opts);
+void sio_recovery_common_init(struct sio_recovery_common *common,
+                              const struct sio_server_options *opts);
 
 /* NULL: out of memory. */
 struct sio_recovery *sio_recovery_new(struct sio_namespace *ns);

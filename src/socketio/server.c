@@ -108,7 +108,7 @@ static struct sio_server *server_alloc(struct net_loop *loop,
     server->codec.max_attachments = max_attachments(opts);
     server->codec.max_bytes =
         opts->max_binary_bytes ? opts->max_binary_bytes : 4 * max_payload;
-    sio_recovery_limits_set(&server->recovery, opts);
+    sio_recovery_common_init(&server->recovery, opts);
     server->make_adapter = opts->adapter;
     server->adapter_user = opts->adapter_user;
     server->hooks = opts->engine;

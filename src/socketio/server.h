@@ -23,7 +23,7 @@ struct sio_server {
     struct sio_codec codec;
     struct list requests; /* struct sio_request.link: results that are awaited */
     char *path;           /* of the engine */
-    struct sio_recovery_limits recovery;
+    struct sio_recovery_common recovery;
     struct sio_adapter *(*make_adapter)(struct sio_namespace *ns, void *user);
     void *adapter_user;
 

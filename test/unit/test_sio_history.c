@@ -15,11 +15,19 @@
 
 #define HOLD_MS 1000
 
-static struct random_pool pool;
+static struct random_pool randoms;
+static struct sio_history_pool pool;
+
+/* One of its own, or in the pool that there is. */
+static void open_another(struct sio_history *h, size_t max_packets)
+{
+    sio_history_init(h, &pool, max_packets, HOLD_MS, &randoms);
+}
 
 static void open_history(struct sio_history *h, size_t max_packets, size_t max_bytes)
 {
-    sio_history_init(h, max_packets, max_bytes, HOLD_MS, &pool);
+    sio_history_pool_init(&pool, max_bytes);
+    open_another(h, max_packets);
 }
 
 /* Adds an event of one letter for the rooms and all but those, given as letters. */
@@ -117,7 +125,7 @@ static void finds_its_own_offsets_only(void **state)
 
     (void)state;
     open_history(&h, 100, 100000);
-    open_history(&other, 100, 100000);
+    open_another(&other, 100);
     add(&h, 0, 'a', "", "");
     len = sio_history_offset(&h, offset);
     assert_false(sio_history_find(&h, (struct sio_str){offset, len}, &number));
@@ -158,13 +166,49 @@ static void drops_the_oldest(void **state)
     assert_true(h.n > 2 && h.n < 100);
     assert_true(sio_history_covers(&h, h.next - h.n - 1));
     assert_false(sio_history_covers(&h, h.next - h.n - 2));
-    h.max_bytes = 10;
+    pool.max_bytes = 10;
     add(&h, 0, 'z', "", "");
     assert_int_equal(h.n, 0);
     assert_int_equal(h.bytes, 0);
     assert_true(sio_history_covers(&h, h.next - 1));
     assert_false(sio_history_covers(&h, h.next - 2));
     sio_history_fini(&h);
+}
+
+static void shares_a_pool(void **state)
+{
+    struct sio_history calm, loud[2];
+    size_t one;
+
+    (void)state;
+    open_history(&calm, 1000, 100000);
+    open_another(&loud[0], 1000);
+    open_another(&loud[1], 1000);
+    add(&calm, 0, 'a', "", "");
+    one = calm.bytes;
+    pool.max_bytes = 30 * one;
+    for (unsigned i = 0; i < 100; i++)
+        add(&loud[0], 0, 'a', "", "");
+    assert_int_equal(loud[0].n, 29); /* what nobody else needs */
+    for (unsigned i = 0; i < 100; i++) {
+        add(&loud[i % 2], 0, 'a', "", "");
+        assert_int_equal(calm.n, 1);
+        assert_true(pool.bytes <= pool.max_bytes);
+    }
+    assert_in_range(loud[0].n, 10, 19);
+    assert_in_range(loud[1].n, 10, 19);
+    sio_history_clear(&loud[0]);
+    for (unsigned i = 0; i < 100; i++)
+        add(&calm, 0, 'a', "", "");
+    assert_int_equal(calm.n + loud[1].n, 30);
+    assert_in_range(calm.n, 15, 29);
+
+    sio_history_fini(&calm);
+    sio_history_fini(&loud[0]);
+    sio_history_fini(&loud[1]);
+    assert_int_equal(pool.bytes, 0);
+    assert_int_equal(pool.n, 0);
+    assert_true(list_empty(&pool.histories));
 }
 
 static void drops_what_is_old(void **state)
@@ -233,6 +277,7 @@ int main(void)
         cmocka_unit_test(gives_what_somebody_was_sent_in_order),
         cmocka_unit_test(finds_its_own_offsets_only),
         cmocka_unit_test(drops_the_oldest),
+        cmocka_unit_test(shares_a_pool),
         cmocka_unit_test(drops_what_is_old),
         cmocka_unit_test(holds_references_not_copies),
         cmocka_unit_test(forgets_rather_than_leave_a_gap),

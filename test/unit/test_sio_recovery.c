@@ -559,6 +559,31 @@ static void bounds_what_waits(void **state)
         assert_int_equal(destroyed[i], 1);
 }
 
+static void the_bounds_are_those_of_all_namespaces(void **state)
+{
+    static const char *const packets[] = {"0/x,", "0", "0"};
+    struct client c[3] = {0};
+    int destroyed[3] = {0};
+    struct world w;
+
+    (void)state;
+    world_open(&w, (struct sio_server_options){.recovery.max_waiting = 2,
+                                               .recovery.max_bytes = 2000});
+    for (unsigned i = 0; i < 3; i++) {
+        join(&w, &c[i], packets[i], NULL);
+        sio_socket_set_data(w.last, &destroyed[i], count_up);
+    }
+    for (unsigned i = 0; i < 100; i++)
+        send_event(i % 2 ? w.x : w.ns, "e", NULL);
+    assert_in_range(w.ns->recovery->history.bytes + w.x->recovery->history.bytes, 1500,
+                    2000);
+    for (unsigned i = 0; i < 3; i++)
+        fake_close(c[i].session, EIO_CLOSE_TRANSPORT_CLOSE);
+    assert_int_equal(destroyed[0], 1);
+    assert_int_equal(destroyed[1] + destroyed[2], 0);
+    world_close(&w);
+}
+
 static void who_missed_too_much_starts_anew(void **state)
 {
     struct client c = {0}, d = {0};
@@ -864,6 +889,7 @@ int main(void)
         cmocka_unit_test(a_client_that_stays_away_is_forgotten),
         cmocka_unit_test(old_events_are_dropped_by_themselves),
         cmocka_unit_test(bounds_what_waits),
+        cmocka_unit_test(the_bounds_are_those_of_all_namespaces),
         cmocka_unit_test(who_missed_too_much_starts_anew),
         cmocka_unit_test(what_no_one_can_miss_is_not_kept),
         cmocka_unit_test(an_event_that_met_a_full_queue_was_missed),
