@@ -254,7 +254,8 @@ typedef void (*sio_client_event_cb)(struct sio_client_socket *s, struct sio_even
 
 /*
  * A handler for one event name; a second one replaces the first.  SIO_OK,
- * SIO_ERR_NOMEM.
+ * SIO_ERR_NOMEM, SIO_ERR_INVAL (a name reserved by the protocol: see
+ * sio_client_socket_ops).
  */
 SIOC_API int sio_client_socket_on(struct sio_client_socket *s, const char *event,
                                   sio_client_event_cb cb, void *user);

@@ -24,8 +24,9 @@ struct sio_message;
 
 /*
  * An event with no arguments so far.  The first time that it is sent it is encoded
- * and ends growing: more arguments are then refused with SIO_ERR_INVAL.  NULL when
- * out of memory.  The caller frees.
+ * and ends growing: more arguments are then refused with SIO_ERR_INVAL, as is sending
+ * one of the protocol's own names (connect, connect_error, disconnect, disconnecting,
+ * newListener, removeListener).  NULL when out of memory.  The caller frees.
  */
 SIOC_API struct sio_message *sio_message_new(const char *event);
 SIOC_API void sio_message_free(struct sio_message *m); /* NULL is allowed */

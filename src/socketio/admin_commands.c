@@ -80,8 +80,7 @@ static void on_emit(struct sio_socket *s, struct sio_event *e, void *user)
     struct sio_str name;
 
     (void)s;
-    if (begin(&c, user, e, 1) && get_text(&c, 2, &name) &&
-        !sio_event_name_reserved(name))
+    if (begin(&c, user, e, 1) && get_text(&c, 2, &name))
         m = sio_message_new(name.ptr);
     if (m) {
         sio_message_add_event(m, e, 3);

@@ -71,13 +71,16 @@ static struct handler *find_handler(struct sio_client_socket *s, struct sio_str 
 int sio_client_socket_on(struct sio_client_socket *s, const char *event,
                          sio_client_event_cb cb, void *user)
 {
-    struct handler *h = find_handler(s, sio_str_from(event));
+    struct sio_str name = sio_str_from(event);
+    struct handler *h = find_handler(s, name);
 
+    if (sio_event_name_reserved(name))
+        return SIO_ERR_INVAL;
     if (!h) {
         h = mem_new(struct handler);
         if (!h)
             return SIO_ERR_NOMEM;
-        h->event = mem_strndup(event, strlen(event));
+        h->event = mem_strndup(name.ptr, name.len);
         if (!h->event) {
             mem_free(h);
             return SIO_ERR_NOMEM;

@@ -38,12 +38,15 @@ struct sio_message {
 struct sio_message *sio_message_new(const char *event)
 {
     struct sio_message *m = mem_new(struct sio_message);
+    struct sio_str name = sio_str_from(event);
 
     if (!m)
         return NULL;
+    if (sio_event_name_reserved(name)) /* the other side would hang up */
+        m->error = SIO_ERR_INVAL;
     wbuf_init(&m->text, UINT32_MAX);
     wbuf_add_byte(&m->text, '[');
-    json_write_string(&m->text, sio_str_from(event));
+    json_write_string(&m->text, name);
     m->name_len = m->text.len;
     if (m->text.error < 0) {
         sio_message_free(m);

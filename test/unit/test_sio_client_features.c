@@ -238,6 +238,8 @@ static void every_event_is_told_before_its_handler(void **state)
     (void)state;
     assert_int_equal(sio_client_socket_on_any(w->socket, on_any, &all), SIO_OK);
     assert_int_equal(sio_client_socket_on(w->socket, "b", on_named, &named), SIO_OK);
+    assert_int_equal(sio_client_socket_on(w->socket, "connect", on_named, &named),
+                     SIO_ERR_INVAL);
     say_when_polled(w, "42[\"a\",1]\x1e"
                        "42[\"b\"]");
     run_until(w, named.text[0]);

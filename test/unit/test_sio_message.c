@@ -210,6 +210,13 @@ static void keeps_an_error_for_whoever_sends(void **state)
     m = sio_message_new("e");
     assert_int_equal(sio_message_add_json(m, NULL), SIO_ERR_INVAL);
     sio_message_free(m);
+
+    /* Who gets this would hang up. */
+    m = sio_message_new("disconnect");
+    assert_int_equal(sio_message_encode(m, &sio_parser_json, SIO_PACKET_EVENT,
+                                        SIO_STR("/"), false, 0, &msg),
+                     SIO_ERR_INVAL);
+    sio_message_free(m);
 }
 
 /* Parses text as a packet with n attachments of 1, 2, ... bytes, and calls fn with its event. */
