@@ -92,6 +92,7 @@ enum {
     OPT_JSONP,
     OPT_REDIS,
     OPT_REDIS_MODE,
+    OPT_REDIS_SUBSCRIPTIONS,
     OPT_REDIS_KEY,
     OPT_REDIS_TIMEOUT,
     OPT_PYTHON_CHANNEL,
@@ -124,6 +125,7 @@ static const struct option long_options[] = {
     {"jsonp", no_argument, NULL, OPT_JSONP},
     {"redis", required_argument, NULL, OPT_REDIS},
     {"redis-mode", required_argument, NULL, OPT_REDIS_MODE},
+    {"redis-subscriptions", required_argument, NULL, OPT_REDIS_SUBSCRIPTIONS},
     {"redis-key", required_argument, NULL, OPT_REDIS_KEY},
     {"redis-timeout", required_argument, NULL, OPT_REDIS_TIMEOUT},
     {"python-channel", required_argument, NULL, OPT_PYTHON_CHANNEL},
@@ -161,6 +163,8 @@ static void usage(FILE *f)
           "  --jsonp               polling by scripts, too\n"
           "  --redis URL           act as one with the other servers on that Redis\n"
           "  --redis-mode MODE     pubsub or sharded (pubsub)\n"
+          "  --redis-subscriptions MODE  of sharded: dynamic, static or\n"
+          "                        dynamic-private (dynamic)\n"
           "  --redis-key KEY       the beginning of the channels (socket.io)\n"
           "  --redis-timeout N     for answers of other servers (5000)\n"
           "  --python-channel NAME clients get what python-socketio emits there\n"
@@ -204,11 +208,26 @@ static enum sio_cluster_mode cluster_mode(const char *name)
     exit(2);
 }
 
+static enum sio_cluster_subscriptions cluster_subscriptions(const char *name)
+{
+    if (strcmp(name, "dynamic") == 0)
+        return SIO_CLUSTER_DYNAMIC;
+    if (strcmp(name, "static") == 0)
+        return SIO_CLUSTER_STATIC;
+    if (strcmp(name, "dynamic-private") == 0)
+        return SIO_CLUSTER_DYNAMIC_PRIVATE;
+    fprintf(stderr, "conformance: --redis-subscriptions: not known: %s\n", name);
+    exit(2);
+}
+
 static bool take_cluster_option(struct options *o, int opt, const char *name)
 {
     switch (opt) {
     case OPT_REDIS: o->cluster.redis_url = optarg; break;
     case OPT_REDIS_MODE: o->cluster.mode = cluster_mode(optarg); break;
+    case OPT_REDIS_SUBSCRIPTIONS:
+        o->cluster.subscriptions = cluster_subscriptions(optarg);
+        break;
     case OPT_REDIS_KEY: o->cluster.key = optarg; break;
     case OPT_REDIS_TIMEOUT:
         o->cluster.request_timeout_ms = number(name, optarg, INT32_MAX);

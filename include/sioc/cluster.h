@@ -41,9 +41,20 @@ enum sio_cluster_mode {
     SIO_CLUSTER_PUBSUB,
     /*
      * createShardedAdapter, Redis 7 and later: a server hears only of rooms that it has
-     * sockets in ("dynamic", which is Node's default and has to be so on all servers).
+     * sockets in.
      */
     SIO_CLUSTER_SHARDED,
+};
+
+/*
+ * Which rooms have a channel of their own with SIO_CLUSTER_SHARDED; what is for the others
+ * goes to all servers.  It has to be the same on all of them, where Node calls it
+ * subscriptionMode.
+ */
+enum sio_cluster_subscriptions {
+    SIO_CLUSTER_DYNAMIC,         /* all but those of ids: "dynamic", Node's default */
+    SIO_CLUSTER_STATIC,          /* none: "static"; where many rooms come and go */
+    SIO_CLUSTER_DYNAMIC_PRIVATE, /* also each socket's id: "dynamic-private" */
 };
 
 struct sio_cluster_options {
@@ -57,6 +68,7 @@ struct sio_cluster_options {
     const char *redis_url;
     const char *key; /* the beginning of all channels; NULL: "socket.io" */
     enum sio_cluster_mode mode;
+    enum sio_cluster_subscriptions subscriptions;
     /* For the answers of other servers where a call names no time; 0: 5000. */
     uint32_t request_timeout_ms;
     /* Bytes that wait for a Redis that does not take them; more are dropped; 0: 16 MiB. */
@@ -116,8 +128,9 @@ struct sio_emitter;
 
 struct sio_emitter_options {
     const char *redis_url;
-    const char *key; /* as the servers' */
+    const char *key; /* this and the rest as the servers' */
     enum sio_cluster_mode mode;
+    enum sio_cluster_subscriptions subscriptions;
 };
 
 /* As sio_cluster_new. */

@@ -35,6 +35,7 @@ static int take_options(struct sio_cluster *c, const struct sio_cluster_options 
     const char *key = opts->key ? opts->key : DEFAULT_KEY;
 
     c->mode = opts->mode;
+    c->subscriptions = opts->subscriptions;
     c->direct_answers = opts->direct_answers;
     c->request_timeout_ms = opts->request_timeout_ms ? opts->request_timeout_ms
                                                      : DEFAULT_REQUEST_TIMEOUT_MS;

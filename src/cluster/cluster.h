@@ -30,6 +30,7 @@ struct sio_cluster {
     struct cluster_bus *bus;
     struct cluster_bus_watcher watcher;
     enum sio_cluster_mode mode;
+    enum sio_cluster_subscriptions subscriptions;
     char *key;
     char uid[RANDOM_ID_LEN + 1];
     uint32_t request_timeout_ms;

@@ -32,6 +32,7 @@ struct sio_emitter {
     struct cluster_bus *bus;
     struct cluster_bus_watcher watcher;
     enum sio_cluster_mode mode;
+    enum sio_cluster_subscriptions subscriptions;
     struct list waiting;
     size_t n_waiting;    /* bytes */
     uint64_t n_accepted; /* messages */
@@ -244,11 +245,11 @@ static void begin(const struct sio_emitter *e, struct outgoing *o, const char *s
 
 /*
  * All servers of a namespace hear what is on its channel, but some only just begin to
- * listen to that of a room; and nobody listens for each socket.
+ * listen to that of a room; and not every room has one.
  */
 static bool sharded_hear_room(const struct sio_emitter *e, struct sio_str room)
 {
-    return sio_sharded_has_channel(room) &&
+    return sio_sharded_has_channel(e->subscriptions, room) &&
            net_loop_now_ms(e->loop) >= e->joining_until_ms;
 }
 
@@ -398,6 +399,7 @@ struct sio_emitter *sio_emitter_new(struct net_loop *loop,
     memcpy(e->key, key.ptr, key.len);
     e->loop = loop;
     e->mode = opts->mode;
+    e->subscriptions = opts->subscriptions;
     list_init(&e->waiting);
     list_init(&e->watcher.link);
     list_init(&e->tell.link);

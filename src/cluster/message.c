@@ -544,7 +544,7 @@ int sio_sharded_write_tail(struct wbuf *w, const struct sio_sharded_sender *from
 /* Of UTF-16, in which JavaScript counts. */
 #define ID_UNITS 20
 
-bool sio_sharded_is_id(struct sio_str room)
+static bool has_length_of_id(struct sio_str room)
 {
     size_t units = 0;
 
@@ -557,11 +557,30 @@ bool sio_sharded_is_id(struct sio_str room)
     return units == ID_UNITS;
 }
 
-bool sio_sharded_has_channel(struct sio_str room)
+static bool ends_in_id(struct sio_str room)
 {
-    size_t at = room.len > RANDOM_ID_LEN ? room.len - RANDOM_ID_LEN - 1 : 0;
+    char before;
 
-    if (room.len > RANDOM_ID_LEN && (room.ptr[at] == '#' || room.ptr[at] == '.'))
+    if (room.len <= RANDOM_ID_LEN)
         return false;
-    return !sio_sharded_is_id(room);
+    before = room.ptr[room.len - RANDOM_ID_LEN - 1];
+    return before == '#' || before == '.';
+}
+
+bool sio_sharded_is_heard(enum sio_cluster_subscriptions subscriptions,
+                          struct sio_str room)
+{
+    switch (subscriptions) {
+    case SIO_CLUSTER_DYNAMIC: return !has_length_of_id(room);
+    case SIO_CLUSTER_STATIC: return false;
+    case SIO_CLUSTER_DYNAMIC_PRIVATE: return true;
+    }
+    return false;
+}
+
+bool sio_sharded_has_channel(enum sio_cluster_subscriptions subscriptions,
+                             struct sio_str room)
+{
+    return sio_sharded_is_heard(subscriptions, room) &&
+           (subscriptions != SIO_CLUSTER_DYNAMIC || !ends_in_id(room));
 }

@@ -13,6 +13,8 @@
 #ifndef CLUSTER_MESSAGE_H
 #define CLUSTER_MESSAGE_H
 
+#include <sioc/cluster.h>
+
 #include "cluster/codec.h"
 
 /* On the wire.  Heartbeats and CLOSE are other adapters', and have no data. */
@@ -86,15 +88,18 @@ void sio_sharded_begin_sockets(struct wbuf *w, struct sio_str request_id);
 int sio_sharded_end_sockets(struct wbuf *w, const struct sio_sharded_sender *from);
 
 /*
- * True if the room has the length of a socket's id: node takes it for one, and sends what
- * is for it alone to all.
+ * Channels of rooms, a socket's id being one.  True if servers send there what is for the
+ * room alone: so who has it listens.  With SIO_CLUSTER_DYNAMIC node's servers do not where
+ * a name has the length of an id.
  */
-bool sio_sharded_is_id(struct sio_str room);
+bool sio_sharded_is_heard(enum sio_cluster_subscriptions subscriptions,
+                          struct sio_str room);
 /*
- * True if what is for the room alone has a channel of its own.  Neither that of an id has,
- * nor that of one which a client of Socket.IO 2 may have: "/nsp#SID", "name.SID".
+ * True if all who have it listen.  With SIO_CLUSTER_DYNAMIC node's servers do not for ids,
+ * of which those of clients of Socket.IO 2 may be longer: "/nsp#SID", "name.SID".
  */
-bool sio_sharded_has_channel(struct sio_str room);
+bool sio_sharded_has_channel(enum sio_cluster_subscriptions subscriptions,
+                             struct sio_str room);
 
 /* How each of from's messages ends. */
 int sio_sharded_write_tail(struct wbuf *w, const struct sio_sharded_sender *from,

@@ -192,11 +192,23 @@ static void sharded_free(struct sio_adapter *a)
     mem_free(s);
 }
 
+static int enter(struct sio_adapter *a, struct sio_socket *socket)
+{
+    return sharded_rooms_enter(sharded_of(a), sio_socket_id(socket));
+}
+
+static void leave_all(struct sio_adapter *a, struct sio_socket *socket)
+{
+    sio_rooms_leave_all(a, socket);
+    sharded_rooms_leave(sharded_of(a), sio_socket_id(socket));
+}
+
 static const struct sio_adapter_ops adapter_ops = {
     .free = sharded_free,
+    .enter = enter,
     .join = sio_rooms_join,
     .leave = sio_rooms_leave,
-    .leave_all = sio_rooms_leave_all,
+    .leave_all = leave_all,
     .in = sio_rooms_in,
     .room_size = sio_rooms_size,
     .broadcast = cluster_broadcast,

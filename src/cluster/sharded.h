@@ -2,15 +2,14 @@
  * cluster/sharded.h - the inside of the adapter of sharded channels (Redis 7)
  *
  *     KEY#NSP#         broadcasts, questions and orders, to all
- *     KEY#NSP#ROOM#    broadcasts to this one room: heard where it has members
+ *     KEY#NSP#ROOM#    broadcasts to this one room, or socket: heard where it has members
  *     KEY#NSP#UID#     answers, to one server
  *
  * The room "b" of "/a" has the channel of "/a#b": the message says whose it is.
  *
  * sharded.c is the adapter and what it sends, sharded_in.c what it receives, rooms with
  * their channels are sharded_rooms.c.  (The channels and the messages, message.h, of
- * createShardedAdapter in the npm package @socket.io/redis-adapter 8.3, subscription mode
- * "dynamic")
+ * createShardedAdapter in the npm package @socket.io/redis-adapter 8.3)
  */
 #ifndef CLUSTER_SHARDED_H
 #define CLUSTER_SHARDED_H
@@ -27,9 +26,10 @@ struct sharded {
     struct cluster_topic all; /* KEY#NSP# */
     struct cluster_topic own; /* KEY#NSP#UID# */
 
-    /* Rooms that have lost their members, and are heard for who may come back. */
-    struct map resting;    /* struct sharded_room.node, by name */
-    struct list by_expiry; /* the same ones, the next one first */
+    struct map rooms; /* that are listened to: struct sharded_room.node, by name */
+    /* Of these: they have lost their members, and are heard for who may come back. */
+    struct list resting; /* the next one to be forgotten first */
+    uint32_t n_resting;
     struct net_timer timer;
 
     /* Where somebody may not listen yet. */
@@ -86,6 +86,10 @@ void sharded_rooms_fini(struct sharded *s);
  * listen.
  */
 bool sharded_has_channel(const struct sharded *s, struct sio_str room);
+
+/* A socket comes, and goes: its id is a room.  SIO_OK or SIO_ERR_NOMEM. */
+int sharded_rooms_enter(struct sharded *s, struct sio_str id);
+void sharded_rooms_leave(struct sharded *s, struct sio_str id);
 
 /* Servers are making members in these rooms: they do not listen there at once. */
 void sharded_rooms_joined(struct sharded *s, const struct sio_str *rooms, size_t n);

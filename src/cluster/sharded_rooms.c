@@ -1,5 +1,5 @@
 /*
- * sharded_rooms.c - a channel for each room that has members here
+ * sharded_rooms.c - a channel for each room that has members here, ids among them
  */
 #include <config.h>
 
@@ -18,8 +18,9 @@
 
 struct sharded_room {
     struct cluster_topic topic;
-    struct map_node node; /* while it rests, as link */
-    struct list link;
+    struct map_node node;
+    uint32_t n; /* what it is here: a room with members, a socket's id; 0: it rests */
+    struct list link; /* among those that rest */
     uint64_t expires_ms;
 };
 
@@ -78,30 +79,45 @@ static bool was_joined_lately(const struct sharded *s, struct sio_str room)
 
 bool sharded_has_channel(const struct sharded *s, struct sio_str room)
 {
-    return sio_sharded_has_channel(room) && !was_joined_lately(s, room);
+    return sio_sharded_has_channel(s->base.cluster->subscriptions, room) &&
+           !was_joined_lately(s, room);
 }
 
 /*
  * Members come and go.
  */
 
-static void room_free(struct sharded *s, struct sharded_room *room)
+static struct sharded_room *find_room(const struct sharded *s, struct sio_str name)
 {
-    cluster_bus_unlisten(s->base.cluster->bus, &room->topic);
-    mem_free(room);
+    struct map_node *node = map_find(&s->rooms, name);
+
+    return node ? container_of(node, struct sharded_room, node) : NULL;
 }
 
 static void wake(struct sharded *s, struct sharded_room *room)
 {
-    map_remove(&s->resting, &room->node);
     list_remove(&room->link);
+    s->n_resting--;
+}
+
+static void room_free(struct sharded *s, struct sharded_room *room)
+{
+    map_remove(&s->rooms, &room->node);
+    cluster_bus_unlisten(s->base.cluster->bus, &room->topic);
+    mem_free(room);
 }
 
 static struct sharded_room *next_to_expire(struct sharded *s)
 {
-    if (list_empty(&s->by_expiry))
+    if (list_empty(&s->resting))
         return NULL;
-    return container_of(s->by_expiry.next, struct sharded_room, link);
+    return container_of(s->resting.next, struct sharded_room, link);
+}
+
+static void forget(struct sharded *s, struct sharded_room *room)
+{
+    wake(s, room);
+    room_free(s, room);
 }
 
 static void start_timer(struct sharded *s)
@@ -122,10 +138,8 @@ static void on_timer(struct net_timer *timer, void *user)
     struct sharded_room *room;
 
     (void)timer;
-    while ((room = next_to_expire(s)) && room->expires_ms <= now_ms(s)) {
-        wake(s, room);
-        room_free(s, room);
-    }
+    while ((room = next_to_expire(s)) && room->expires_ms <= now_ms(s))
+        forget(s, room);
     start_timer(s);
 }
 
@@ -136,21 +150,13 @@ static void on_timer(struct net_timer *timer, void *user)
 static bool rest(struct sharded *s, struct sharded_room *room)
 {
     const struct sio_recovery *recovery = sharded_ns(s)->recovery;
-    struct sio_str name = room->topic.name;
 
     if (!recovery || recovery->n_tickets <= recovery->n_present)
         return false;
-    name.ptr += sharded_channel(s).len;
-    name.len -= sharded_channel(s).len + 1; /* the '#' at its end */
-    if (s->resting.n_items >= MAX_RESTING) {
-        struct sharded_room *oldest = next_to_expire(s);
-
-        wake(s, oldest);
-        room_free(s, oldest);
-    }
-    if (map_add(&s->resting, &room->node, name) < 0)
-        return false;
-    list_append(&s->by_expiry, &room->link);
+    if (s->n_resting >= MAX_RESTING)
+        forget(s, next_to_expire(s));
+    list_append(&s->resting, &room->link);
+    s->n_resting++;
     room->expires_ms =
         now_ms(s) + RESTING_TO_MS + sharded_ns(s)->server->recovery.options.max_away_ms;
     if (!net_timer_running(&s->timer))
@@ -178,40 +184,86 @@ static int listen_to(struct sharded *s, struct sharded_room *room, struct sio_st
     return rv;
 }
 
-static int on_opened(struct sio_rooms *r, struct sio_str name, void **data)
+static int room_new(struct sharded *s, struct sio_str name, struct sharded_room **out)
 {
-    struct sharded *s = sharded_of(&r->base);
-    struct map_node *node = map_find(&s->resting, name);
-    struct sharded_room *room;
+    struct sharded_room *room = mem_new(struct sharded_room);
     int rv;
 
-    /* So also a room with this server's name, whose channel is for answers. */
-    if (sio_sharded_is_id(name))
-        return SIO_OK;
-    if (node) {
-        room = container_of(node, struct sharded_room, node);
-        wake(s, room);
-        *data = room;
-        return SIO_OK;
-    }
-    room = mem_new(struct sharded_room);
     if (!room)
         return SIO_ERR_NOMEM;
+    list_init(&room->link);
     rv = listen_to(s, room, name);
+    if (rv == SIO_OK) {
+        name.ptr = room->topic.name.ptr + sharded_channel(s).len;
+        rv = map_add(&s->rooms, &room->node, name);
+    }
     if (rv < 0) {
+        cluster_bus_unlisten(s->base.cluster->bus, &room->topic);
         mem_free(room);
         return rv;
     }
-    *data = room;
+    *out = room;
     return SIO_OK;
+}
+
+/* *out NULL: it has no channel. */
+static int open_room(struct sharded *s, struct sio_str name, struct sharded_room **out)
+{
+    const struct sio_cluster *c = s->base.cluster;
+    struct sharded_room *room = find_room(s, name);
+    int rv = SIO_OK;
+
+    *out = NULL;
+    /* What is on the channel that this server's own name would have are answers. */
+    if (!sio_sharded_is_heard(c->subscriptions, name) ||
+        str_eq(name, sio_cluster_uid(c)))
+        return SIO_OK;
+    if (!room)
+        rv = room_new(s, name, &room);
+    else if (room->n == 0)
+        wake(s, room);
+    if (rv < 0)
+        return rv;
+    room->n++;
+    *out = room;
+    return SIO_OK;
+}
+
+static void close_room(struct sharded *s, struct sharded_room *room)
+{
+    room->n--;
+    if (room->n == 0 && !rest(s, room))
+        room_free(s, room);
+}
+
+int sharded_rooms_enter(struct sharded *s, struct sio_str id)
+{
+    struct sharded_room *room;
+
+    return open_room(s, id, &room);
+}
+
+void sharded_rooms_leave(struct sharded *s, struct sio_str id)
+{
+    struct sharded_room *room = find_room(s, id);
+
+    if (room)
+        close_room(s, room);
+}
+
+static int on_opened(struct sio_rooms *r, struct sio_str name, void **data)
+{
+    struct sharded_room *room;
+    int rv = open_room(sharded_of(&r->base), name, &room);
+
+    *data = room;
+    return rv;
 }
 
 static void on_closed(struct sio_rooms *r, void *data)
 {
-    struct sharded *s = sharded_of(&r->base);
-
-    if (data && !rest(s, data))
-        room_free(s, data);
+    if (data)
+        close_room(sharded_of(&r->base), data);
 }
 
 static const struct sio_rooms_hooks hooks = {on_opened, on_closed};
@@ -219,8 +271,8 @@ static const struct sio_rooms_hooks hooks = {on_opened, on_closed};
 void sharded_rooms_init(struct sharded *s)
 {
     s->base.rooms.hooks = &hooks;
-    map_init(&s->resting);
-    list_init(&s->by_expiry);
+    map_init(&s->rooms);
+    list_init(&s->resting);
     net_timer_init(&s->timer, s->base.cluster->loop, on_timer, s);
 }
 
@@ -228,10 +280,8 @@ void sharded_rooms_fini(struct sharded *s)
 {
     struct sharded_room *room;
 
-    while ((room = next_to_expire(s))) {
-        wake(s, room);
-        room_free(s, room);
-    }
+    while ((room = next_to_expire(s)))
+        forget(s, room);
     net_timer_stop(&s->timer);
-    map_fini(&s->resting);
+    map_fini(&s->rooms);
 }

@@ -20,12 +20,13 @@
 #define MAX_FILE           ((size_t)64 * 1024 * 1024)
 
 /* Options without a letter. */
-enum { VOLATILE = 256, JOIN, LEAVE, DISCONNECT, CLOSE, SIDE, HEARD };
+enum { VOLATILE = 256, JOIN, LEAVE, DISCONNECT, CLOSE, SIDE, HEARD, SUBSCRIPTIONS };
 
 static const struct option options[] = {
     {"url", required_argument, NULL, 'u'},
     {"key", required_argument, NULL, 'k'},
     {"sharded", no_argument, NULL, 's'},
+    {"subscriptions", required_argument, NULL, SUBSCRIPTIONS},
     {"namespace", required_argument, NULL, 'n'},
     {"room", required_argument, NULL, 'r'},
     {"except", required_argument, NULL, 'x'},
@@ -59,6 +60,8 @@ const char *emit_args_usage(void)
            "                       " DEFAULT_URL ")\n"
            "  -k, --key KEY        how the servers' channels begin (socket.io)\n"
            "  -s, --sharded        the servers have the sharded adapter\n"
+           "      --subscriptions MODE  its subscriptionMode: dynamic, static or\n"
+           "                       dynamic-private (dynamic)\n"
            "  -n, --namespace NSP  (/)\n"
            "  -r, --room ROOM      only to this room, or socket id; may be repeated\n"
            "  -x, --except ROOM    not to this one; may be repeated\n"
@@ -126,6 +129,24 @@ static int take_action(struct emit_args *out, enum emit_action action,
     out->action = action;
     out->has_action = true;
     return SIO_OK;
+}
+
+static int take_subscriptions(struct emit_args *out, const char *text,
+                              struct sio_diag *diag)
+{
+    static const char *const modes[] = {[SIO_CLUSTER_DYNAMIC] = "dynamic",
+                                        [SIO_CLUSTER_STATIC] = "static",
+                                        [SIO_CLUSTER_DYNAMIC_PRIVATE] =
+                                            "dynamic-private"};
+
+    for (size_t i = 0; i < N_ELEMENTS(modes); i++)
+        if (strcmp(text, modes[i]) == 0) {
+            out->subscriptions = (enum sio_cluster_subscriptions)i;
+            out->sharded = true;
+            return SIO_OK;
+        }
+    return sio_diag_set(diag, SIO_ERR_INVAL,
+                        "--subscriptions: dynamic, static or dynamic-private");
 }
 
 static int take_wait(struct emit_args *out, const char *text, struct sio_diag *diag)
@@ -238,6 +259,7 @@ static int take_option(struct emit_args *out, int c, char **argv, struct sio_dia
     case 'u': return take_url(out, optarg, diag);
     case 'k': out->key = optarg; return SIO_OK;
     case 's': out->sharded = true; return SIO_OK;
+    case SUBSCRIPTIONS: return take_subscriptions(out, optarg, diag);
     case 'n': out->nsp = optarg; return SIO_OK;
     case 'r': return add_name(&out->rooms, optarg, diag);
     case 'x': return add_name(&out->except, optarg, diag);

@@ -30,6 +30,7 @@ struct emit_args {
     struct emit_names except;
     struct emit_names names; /* to enter, to leave */
     bool sharded;
+    enum sio_cluster_subscriptions subscriptions;
     bool is_volatile;
     bool close;
     bool lines; /* the arguments come from stdin */

@@ -133,7 +133,8 @@ static int run(const struct emit_args *args)
     struct sio_emitter_options to = {.redis_url = args->url,
                                      .key = args->key,
                                      .mode = args->sharded ? SIO_CLUSTER_SHARDED
-                                                           : SIO_CLUSTER_PUBSUB};
+                                                           : SIO_CLUSTER_PUBSUB,
+                                     .subscriptions = args->subscriptions};
     struct sio_diag diag = {""};
     int status;
 

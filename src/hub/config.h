@@ -58,11 +58,12 @@ struct hub_config {
     char *admin_hash_file; /* a bcrypt hash */
     uint64_t log_level;    /* enum sio_log_level */
 
-    uint64_t cluster;          /* enum hub_cluster_mode */
-    uint64_t cluster_pictures; /* enum hub_cluster_pictures */
-    char *cluster_key;         /* or NULL: the library's */
-    char *cluster_name;        /* or NULL: the host's */
-    char *cluster_python;      /* a channel, or NULL */
+    uint64_t cluster;               /* enum hub_cluster_mode */
+    uint64_t cluster_subscriptions; /* enum sio_cluster_subscriptions */
+    uint64_t cluster_pictures;      /* enum hub_cluster_pictures */
+    char *cluster_key;              /* or NULL: the library's */
+    char *cluster_name;             /* or NULL: the host's */
+    char *cluster_python;           /* a channel, or NULL */
 
     bool allow_eio3;            /* clients of Socket.IO 2 */
     bool admin_write;           /* the Admin UI may also change something */

@@ -27,6 +27,8 @@
 
 static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const cluster_modes[] = {"off", "pubsub", "sharded", NULL};
+static const char *const subscriptions[] = {"dynamic", "static", "dynamic-private",
+                                            NULL};
 static const char *const cluster_pictures[] = {"hubs", "all", NULL};
 
 static const struct hub_setting settings[] = {
@@ -51,6 +53,7 @@ static const struct hub_setting settings[] = {
     {"redis_url", "REDIS_URL", NULL, KIND_SECRET,
      offsetof(struct hub_config, redis_url), 0, 0, NULL},
     CHOICE("cluster", "cluster", cluster, cluster_modes),
+    CHOICE("cluster_subscriptions", NULL, cluster_subscriptions, subscriptions),
     CHOICE("cluster_pictures", NULL, cluster_pictures, cluster_pictures),
     TEXT("cluster_key", NULL, NULL, cluster_key),
     TEXT("cluster_name", NULL, "cluster-name", cluster_name),

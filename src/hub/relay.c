@@ -364,6 +364,7 @@ int hub_relay_connect(struct hub *hub, struct sio_diag *diag)
         .key = config->cluster_key,
         .mode = config->cluster == HUB_CLUSTER_SHARDED ? SIO_CLUSTER_SHARDED
                                                        : SIO_CLUSTER_PUBSUB,
+        .subscriptions = (enum sio_cluster_subscriptions)config->cluster_subscriptions,
         .python_channel = config->cluster_python,
     };
 

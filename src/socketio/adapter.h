@@ -30,6 +30,11 @@ struct sio_adapter_ops {
     /* What it still owes to collections (below) it ends first. */
     void (*free)(struct sio_adapter *a);
 
+    /*
+     * A socket comes to the namespace, and so into the room of its id; leave_all follows.
+     * SIO_ERR_NOMEM: it does not come.  NULL: there is nothing to do.
+     */
+    int (*enter)(struct sio_adapter *a, struct sio_socket *s);
     /* SIO_OK, also for a socket that is in the room already; SIO_ERR_NOMEM. */
     int (*join)(struct sio_adapter *a, struct sio_socket *s, struct sio_str room);
     void (*leave)(struct sio_adapter *a, struct sio_socket *s, struct sio_str room);

@@ -114,16 +114,29 @@ void sio_socket_discard(struct sio_socket *s)
     let_go(s);
 }
 
+/* Into its namespace, and into the rooms that it had before. */
+static int enter(struct sio_socket *s)
+{
+    struct sio_adapter *a = s->ns->adapter;
+    int rv = a->ops->enter ? a->ops->enter(a, s) : SIO_OK;
+
+    if (rv < 0 || !s->ticket)
+        return rv;
+    rv = sio_recovery_enter(s);
+    if (rv < 0)
+        a->ops->leave_all(a, s);
+    return rv;
+}
+
 int sio_socket_admit(struct sio_socket *s)
 {
     int rv = map_add(&s->ns->sockets, &s->node, sio_socket_id(s));
 
     if (rv < 0)
         return rv;
-    rv = s->ticket ? sio_recovery_enter(s) : SIO_OK;
+    rv = enter(s);
     if (rv < 0) {
         map_remove(&s->ns->sockets, &s->node);
-        s->ns->adapter->ops->leave_all(s->ns->adapter, s);
         return rv;
     }
     set_state(s, SIO_SOCKET_JOINED);

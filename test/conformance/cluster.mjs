@@ -54,6 +54,12 @@ export class Redis {
   }
 }
 
+/** How many listen to the sharded channel of a room; "": that of all. */
+export async function listeners(redis, room, nsp = '/') {
+  const channel = `socket.io#${nsp}#${room}${room && '#'}`;
+  return (await redis.pubSubShardNumSub([channel]))[channel];
+}
+
 /** Where Redis or its client library is not there, there is nothing to be tested. */
 export function skipWithoutRedis() {
   const none = spawnSync(process.env.CONFORMANCE, ['--port', '0', '--redis', 'redis://['],
@@ -154,8 +160,9 @@ export async function until(what, probe, ms = 15000) {
 }
 
 export class Cluster {
-  async start(mode) {
+  async start(mode, subscriptions = 'dynamic') {
     this.mode = mode;
+    this.subscriptions = subscriptions;
     this.redis = await new Redis(await freePort()).start();
     this.ours = [];
     for (const name of ['one', 'two']) this.ours.push(await this.startOurs(name));
@@ -167,14 +174,14 @@ export class Cluster {
 
   async startOurs(name, ...options) {
     const server = await startServer('--redis', this.redis.url, '--redis-mode', this.mode,
-      '--redis-timeout', ANSWER_MS, '--name', name, ...options);
+      '--redis-subscriptions', this.subscriptions, '--redis-timeout', ANSWER_MS, '--name', name, ...options);
     return Object.assign(server, { name });
   }
 
   async startNode(name) {
     const port = await freePort();
     const child = start(process.execPath, [join(FIXTURES, 'cluster_server.mjs'), String(port),
-      this.redis.url, this.mode, name]);
+      this.redis.url, this.mode, name, this.subscriptions]);
     await soon(once(child.stdout, 'data'), 'the node server', 20000);
     child.stdout.resume();
     return { port, child, name };
@@ -432,11 +439,12 @@ export function clusterTests(cluster) {
 }
 
 /** Who comes back has what other servers sent meanwhile, also to a room he was alone in here. */
-export function recoveryTests(mode) {
+export function recoveryTests(mode, subscriptions = 'dynamic') {
   test('what other servers send to who is away is kept', async () => {
     const redis = await new Redis(await freePort()).start();
     const [a, b] = await Promise.all(['a', 'b'].map((name) => startServer('--redis', redis.url,
-      '--redis-mode', mode, '--name', name, '--recovery=60000')));
+      '--redis-mode', mode, '--redis-subscriptions', subscriptions, '--name', name,
+      '--recovery=60000')));
     const other = await new Client(b).join();
     const client = await new Client(a, '/', { reconnection: true, reconnectionDelay: 500,
       randomizationFactor: 0 }).join('alone');

@@ -3,8 +3,9 @@
 // who listens to which room, and what else may be said there.
 // TEST_TIMEOUT: 300
 import { encode } from 'notepack.io';
+import ioV2 from 'socket.io-client-v2';
 import {
-  Client, Cluster, Redis, barrier, clusterTests, faultTests, pause, recoveryTests,
+  Client, Cluster, Redis, barrier, clusterTests, faultTests, listeners, pause, recoveryTests,
   skipWithoutRedis, until,
 } from './cluster.mjs';
 import { assert, freePort, run, startServer, test } from './lib.mjs';
@@ -14,12 +15,6 @@ skipWithoutRedis();
 const cluster = await new Cluster().start('sharded');
 const redis = await cluster.redis.client();
 
-/** How many listen to the channel of a room. */
-async function listeners(room, nsp = '/') {
-  const channel = `socket.io#${nsp}#${room}#`;
-  return (await redis.pubSubShardNumSub([channel]))[channel];
-}
-
 async function received(client) {
   return (await client.call('cluster'))[0].received;
 }
@@ -28,10 +23,10 @@ clusterTests(cluster);
 
 test('a room is heard where it has members', async () => {
   const [one, two, three] = await cluster.clients('/', 'here');
-  await until('three of "here"', async () => (await listeners('here')) === 3);
-  assert.equal(await listeners('only'), 0);
+  await until('three of "here"', async () => (await listeners(redis, 'here')) === 3);
+  assert.equal(await listeners(redis, 'only'), 0);
   await one.call('join', 'only');
-  await until('one of "only"', async () => (await listeners('only')) === 1);
+  await until('one of "only"', async () => (await listeners(redis, 'only')) === 1);
   const before = await received(two);
   for (let i = 0; i < 10; i++) three.emit('in-room', 'only', 'news', i);
   for (let i = 0; i < 10; i++) one.emit('in-room', 'only', 'news', i);
@@ -42,14 +37,14 @@ test('a room is heard where it has members', async () => {
   assert.equal(await received(two) - before, 2);
 
   await two.call('join', 'only');
-  await until('two of "only"', async () => (await listeners('only')) === 2);
+  await until('two of "only"', async () => (await listeners(redis, 'only')) === 2);
   three.emit('in-room', 'only', 'news', 'both');
   await Promise.all([one, two].map((c) => until('it', () => c.heard.length > 0)));
   await one.call('leave', 'only');
   two.close(); // the last member goes with its connection
-  await until('none of "only"', async () => (await listeners('only')) === 0);
+  await until('none of "only"', async () => (await listeners(redis, 'only')) === 0);
   assert.ok(!(await redis.pubSubShardChannels()).includes('socket.io#/#only#'));
-  assert.equal(await listeners(one.id), 0);
+  assert.equal(await listeners(redis, one.id), 0);
   [one, three].forEach((c) => c.close());
 });
 
@@ -62,6 +57,26 @@ test('who is moved into a room misses nothing that is said there next', async ()
     for (const c of clients) assert.deepEqual(c.take(), [['news', i]]);
   }
   clients.forEach((c) => c.close());
+});
+
+test('a client of Socket.IO 2 is sent to by its id', async () => {
+  const old = await cluster.startOurs('old', '--allow-eio3');
+  const client = ioV2(`http://127.0.0.1:${old.port}/custom`, { transports: ['websocket'],
+    forceNew: true, reconnection: false });
+  const others = await cluster.clients('/custom');
+  const heard = [];
+  client.on('news', (from) => heard.push(from));
+  await until('the client', () => client.connected);
+  assert.match(client.id, /^\/custom#/);
+  await until('its channel', async () => (await listeners(redis, client.id, '/custom')) === 1);
+  for (const [k, c] of others.entries()) c.emit('in-room', client.id, 'news', k);
+  await until('all of them', () => heard.length >= others.length);
+  assert.deepEqual(heard.sort(), [0, 1, 2]);
+  const { id } = client;
+  client.close();
+  await until('no channel', async () => (await listeners(redis, id, '/custom')) === 0);
+  others.forEach((c) => c.close());
+  await old.stop();
 });
 
 // "/heard" is a namespace that only our servers have: a node server may not live through this.
@@ -167,7 +182,7 @@ test('rooms are heard again after a Redis without memory of them', async () => {
   await cluster.settle();
   const clients = await cluster.clients('/', 'everywhere');
   await clients[1].call('join', 'kept');
-  await until('one of "kept"', async () => (await listeners('kept')) === 1);
+  await until('one of "kept"', async () => (await listeners(redis, 'kept')) === 1);
   await cluster.redis.kill();
   await until('it to be missed', async () => !(await clients[1].call('cluster'))[0].up);
   await clients[1].call('join', 'meanwhile');
@@ -175,7 +190,7 @@ test('rooms are heard again after a Redis without memory of them', async () => {
   await cluster.redis.start();
   await cluster.settle();
   await until('both rooms', async () =>
-    (await listeners('kept')) === 1 && (await listeners('meanwhile')) === 1);
+    (await listeners(redis, 'kept')) === 1 && (await listeners(redis, 'meanwhile')) === 1);
   clients[0].emit('in-room', 'kept', 'news', 1);
   clients[2].emit('in-room', 'meanwhile', 'news', 2);
   await until('both', () => clients[1].heard.filter((e) => e[0] === 'news').length === 2);

@@ -47,16 +47,17 @@ def good(*args, **options):
     equal(emit(*args, **options), (0, ""))
 
 
-def ours(mode):
+def ours(mode, subscriptions):
     port = free_port()
     return Server([program("CONFORMANCE"), "--port", port, "--redis", redis.url(),
-                   "--redis-mode", mode, "--redis-key", "socket.io"], port)
+                   "--redis-mode", mode, "--redis-subscriptions", subscriptions,
+                   "--redis-key", "socket.io"], port)
 
 
-def nodes(mode):
+def nodes(mode, subscriptions):
     port = free_port()
     return Server(["node", os.path.join(FIXTURES, "cluster_server.mjs"), str(port),
-                   redis.url(), mode, "node"], port)
+                   redis.url(), mode, "node", subscriptions], port)
 
 
 def up(server):
@@ -64,25 +65,27 @@ def up(server):
         wait_for(lambda: c.call("cluster")["up"], "the server to be in the cluster")
 
 
-def started(kind, mode):
+def started(kind, mode, subscriptions="dynamic"):
     """A server's port; each is started once."""
     if not redis.running():
         redis.start()
-    if (kind, mode) not in servers:
-        server = (ours if kind == "ours" else nodes)(mode).start()
-        servers[kind, mode] = server
+    key = kind, mode, subscriptions
+    if key not in servers:
+        servers[key] = (ours if kind == "ours" else nodes)(mode, subscriptions).start()
         if kind == "ours":
-            up(server)
-    return servers[kind, mode].port
+            up(servers[key])
+    return servers[key].port
 
 
-def options(mode):
-    return ["--sharded"] if mode == "sharded" else []
+def options(mode, subscriptions):
+    if mode != "sharded":
+        return []
+    return ["--sharded"] if subscriptions == "dynamic" else ["--subscriptions", subscriptions]
 
 
-def everything(kind, mode):
-    port = started(kind, mode)
-    o = options(mode)
+def everything(kind, mode, subscriptions="dynamic"):
+    port = started(kind, mode, subscriptions)
+    o = options(mode, subscriptions)
     with Listener(port, rooms=["r1"]) as a, Listener(port, rooms=["r2"]) as b, \
             Listener(port, nsp="/custom") as c:
         good(*o, "news", '{"a": [1, null, "\u00f1"]}', "2", "-t", "plain text")
@@ -142,6 +145,13 @@ def _():
 @case("clients of a server of Node with the sharded adapter get what is sent")
 def _():
     everything("node", "sharded")
+
+
+@case("clients of servers with other subscription modes get what is sent")
+def _():
+    for kind in ("ours", "node"):
+        for subscriptions in ("static", "dynamic-private"):
+            everything(kind, "sharded", subscriptions)
 
 
 @case("an event for each line, as lines come")
@@ -272,6 +282,7 @@ def _():
             (["--close", "e"], "--close"),
             (["--side", "-r", "r", "e"], "--side"),
             (["-l", "e", "1"], "--lines"),
+            (["--subscriptions", "some", "e"], "dynamic-private"),
             (["-w", "0", "e"], "--wait"),
             (["-w", "1x", "e"], "--wait"),
             (["-w"], "-w needs a value"),

@@ -148,6 +148,7 @@ void run_until_noted(struct sio_world *w)
 const struct cluster_kind pubsub_kind = {
     .n_topics = 4,
     .to_all = "socket.io-request#/#",
+    .to_r = "socket.io#/#r#",
     .joins = "{\"type\":2,\"opts\":{\"rooms\":[\"r\"],\"except\":[]},"
              "\"rooms\":[\"x\",\"y\"]}",
     .leaves = "{\"type\":3,\"opts\":{\"rooms\":[],\"except\":[]},\"rooms\":[\"y\"]}",
@@ -161,17 +162,31 @@ const struct cluster_kind pubsub_kind = {
     "{\"type\":" #type ",\"data\":{" data "},\"uid\":\"n\",\"nsp\":\"/\"}"
 #define OPTS(rooms) "\"opts\":{\"rooms\":[" rooms "],\"except\":[],\"flags\":{}}"
 
-const struct cluster_kind sharded_kind = {
-    .opts = {.mode = SIO_CLUSTER_SHARDED},
-    .n_topics = 2,
+#define SHARDED(which)                                                              \
+    .opts = {.mode = SIO_CLUSTER_SHARDED, .subscriptions = (which)}, .n_topics = 2, \
+    .to_all = "socket.io#/#", .side_bytes = true,                                   \
+    .joins = NODE(4, OPTS("\"r\"") ",\"rooms\":[\"x\",\"y\"]"),                     \
+    .leaves = NODE(5, OPTS("") ",\"rooms\":[\"y\"]"),                               \
+    .lists = NODE(7, "\"requestId\":\"q\"," OPTS("")),                              \
+    .asks = SIO_STR_INIT(NODE(                                                      \
+        3, "\"packet\":{\"type\":2,\"data\":[\"q\"]},\"requestId\":\"q\"," OPTS("")))
+
+const struct cluster_kind dynamic_kind = {
+    SHARDED(SIO_CLUSTER_DYNAMIC),
     .n_of_room = 1,
-    .to_all = "socket.io#/#",
-    .joins = NODE(4, OPTS("\"r\"") ",\"rooms\":[\"x\",\"y\"]"),
-    .leaves = NODE(5, OPTS("") ",\"rooms\":[\"y\"]"),
-    .lists = NODE(7, "\"requestId\":\"q\"," OPTS("")),
-    .asks = SIO_STR_INIT(NODE(
-        3, "\"packet\":{\"type\":2,\"data\":[\"q\"]},\"requestId\":\"q\"," OPTS(""))),
-    .side_bytes = true,
+    .to_r = "socket.io#/#r#",
+};
+
+const struct cluster_kind static_kind = {
+    SHARDED(SIO_CLUSTER_STATIC),
+    .to_r = "socket.io#/#",
+};
+
+const struct cluster_kind private_kind = {
+    SHARDED(SIO_CLUSTER_DYNAMIC_PRIVATE),
+    .n_of_room = 1,
+    .n_of_socket = 1,
+    .to_r = "socket.io#/#r#",
 };
 
 void kind_say_later(const struct cluster_kind *kind, struct sio_str text)

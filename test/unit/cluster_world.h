@@ -49,7 +49,9 @@ struct cluster_kind {
     struct sio_cluster_options opts;
     size_t n_topics;    /* of a namespace without rooms */
     size_t n_of_room;   /* topics more for a room with members */
+    size_t n_of_socket; /* and for each socket */
     const char *to_all; /* where questions and orders go */
+    const char *to_r;   /* where what is for the room "r" goes */
     bool side_bytes;    /* servers can say bytes to each other */
     /* What a server of node says there. */
     const char *joins;  /* who is in "r" enters "x" and "y" */
@@ -57,7 +59,7 @@ struct cluster_kind {
     const char *lists;
     struct sio_str asks;
 };
-extern const struct cluster_kind pubsub_kind, sharded_kind;
+extern const struct cluster_kind pubsub_kind, dynamic_kind, static_kind, private_kind;
 
 /* Some other server says it to all. */
 void kind_say_later(const struct cluster_kind *kind, struct sio_str text);
@@ -68,6 +70,8 @@ void kind_say(const struct cluster_kind *kind, const char *text); /* and it is h
     {                                                               \
 #test "_" #kind, test, NULL, NULL, (void *)(uintptr_t)&kind \
     }
-#define CASE(test) CASE_OF(test, pubsub_kind), CASE_OF(test, sharded_kind)
+#define CASE(test)                                           \
+    CASE_OF(test, pubsub_kind), CASE_OF(test, dynamic_kind), \
+        CASE_OF(test, static_kind), CASE_OF(test, private_kind)
 
 #endif

@@ -83,9 +83,10 @@ static void a_namespace_listens_while_it_is_there(void **state)
     sio_namespace_set_children(parent, 10, true);
     assert_int_equal(fake_bus_n_topics(), 2 * kind->n_topics);
     s = sio_world_join(&t.a, "/d1", &socket);
-    assert_int_equal(fake_bus_n_topics(), 3 * kind->n_topics);
+    assert_int_equal(fake_bus_n_topics(), 3 * kind->n_topics + kind->n_of_socket);
     sio_socket_join(socket, SIO_STR("r"));
-    assert_int_equal(fake_bus_n_topics(), 3 * kind->n_topics + kind->n_of_room);
+    assert_int_equal(fake_bus_n_topics(),
+                     3 * kind->n_topics + kind->n_of_socket + kind->n_of_room);
     fake_close(s, EIO_CLOSE_TRANSPORT_CLOSE);
     sio_world_turn(&t.a);
     assert_int_equal(fake_bus_n_topics(), 2 * kind->n_topics);
@@ -249,7 +250,7 @@ static void a_target_holds_on_all_servers(void **state)
 
     target.except_socket = sender;
     assert_int_equal(sio_namespace_emit(t.a.ns, &target, m), 0);
-    assert_string_equal(fake_bus_channel(), "socket.io#/#r#");
+    assert_string_equal(fake_bus_channel(), kind->to_r);
     fake_bus_run();
     assert_string_equal(fake_sent(b1), "2[\"m\"]");
     assert_string_equal(fake_sent(b2), "");
@@ -282,7 +283,7 @@ static void who_is_away_is_not_forgotten(void **state)
 {
     const struct cluster_kind *kind = *state;
     const struct sio_server_options recovers = {.recovery = {.max_away_ms = 10000}};
-    size_t n_topics = 2 * kind->n_topics + kind->n_of_room;
+    size_t n_topics = 2 * kind->n_topics + kind->n_of_room + kind->n_of_socket;
     struct sio_str room = SIO_STR_INIT("r");
     struct sio_target target = {.rooms = &room, .n_rooms = 1};
     struct sio_message *m = sio_message_new("missed");
@@ -301,7 +302,7 @@ static void who_is_away_is_not_forgotten(void **state)
     sio_world_turn(&t.a);
     assert_int_equal(fake_bus_n_topics(), n_topics);
     sio_namespace_emit(t.b.ns, &target, m);
-    assert_string_equal(fake_bus_channel(), "socket.io#/#r#");
+    assert_string_equal(fake_bus_channel(), kind->to_r);
     fake_bus_run();
     assert_int_equal(t.a.ns->recovery->history.n, 1);
 
@@ -309,7 +310,7 @@ static void who_is_away_is_not_forgotten(void **state)
     sio_world_join(&t.a, "", &s);
     sio_socket_join(s, room);
     sio_socket_leave(s, room);
-    assert_int_equal(fake_bus_n_topics(), n_topics);
+    assert_int_equal(fake_bus_n_topics(), n_topics + kind->n_of_socket);
     sio_message_free(m);
     two_close(&t);
 }

@@ -320,6 +320,40 @@ static void publishes_to_the_sharded_adapter(void **state)
     sio_message_free(m);
 }
 
+/* Which rooms have a channel is for the servers to say. */
+static void sends_where_the_servers_listen(void **state)
+{
+    static const struct {
+        enum sio_cluster_subscriptions subscriptions;
+        const char *room, *id;
+    } cases[] = {
+        {SIO_CLUSTER_DYNAMIC, "app#/#r#", "app#/#"},
+        {SIO_CLUSTER_STATIC, "app#/#", "app#/#"},
+        {SIO_CLUSTER_DYNAMIC_PRIVATE, "app#/#r#", "app#/#aaaaaaaaaaaaaaaaaaaa#"},
+    };
+    struct fixture *f = *state;
+    const struct sio_str room = SIO_STR_INIT("r");
+    const struct sio_str id = SIO_STR_INIT("aaaaaaaaaaaaaaaaaaaa");
+    const struct sio_target to_room = {.rooms = &room, .n_rooms = 1};
+    const struct sio_target to_id = {.rooms = &id, .n_rooms = 1};
+
+    for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+        const struct sio_emitter_options opts = {.redis_url = "redis://localhost",
+                                                 .key = "app",
+                                                 .mode = SIO_CLUSTER_SHARDED,
+                                                 .subscriptions =
+                                                     cases[i].subscriptions};
+
+        sio_emitter_free(f->emitter);
+        f->emitter = sio_emitter_new(f->loop, &opts, NULL);
+        come_up();
+        emitf(f, &to_room, "e");
+        emitf(f, &to_id, "e");
+        assert_string_equal(bus.sent[0].channel, cases[i].room);
+        assert_string_equal(bus.sent[1].channel, cases[i].id);
+    }
+}
+
 static void refuses_what_cannot_be_sent(void **state)
 {
     static const uint8_t byte = 1;
@@ -580,6 +614,8 @@ int main(void)
         TEST(publishes_requests),
         cmocka_unit_test_setup_teardown(publishes_to_the_sharded_adapter,
                                         set_up_sharded, tear_down),
+        cmocka_unit_test_setup_teardown(sends_where_the_servers_listen, set_up_sharded,
+                                        tear_down),
         TEST(refuses_what_cannot_be_sent),
         TEST(keeps_the_order_of_what_waits),
         TEST(bounds_what_waits),

@@ -116,8 +116,11 @@ static void a_room_is_heard_where_it_has_members(void **state)
     two_close(&t);
 }
 
-/* Clients of Socket.IO 2 have ids with something in front, for which nobody listens. */
-static void a_longer_id_has_no_channel_either(void **state)
+/*
+ * Clients of Socket.IO 2 have ids with something in front, for which node's servers listen
+ * no more than for others; but they send there.
+ */
+static void a_longer_id_is_sent_to_all(void **state)
 {
     struct sio_str id = SIO_STR("/x#sid-of-twenty-chars-");
     struct sio_target target = to_room(&id);
@@ -137,6 +140,10 @@ static void a_longer_id_has_no_channel_either(void **state)
     assert_string_equal(fake_bus_channel(), "socket.io#/x#");
     fake_bus_run();
     assert_string_equal(fake_sent(b), "2/x,[\"m\"]");
+    say("socket.io#/x#/x#sid-of-twenty-chars-#",
+        "{\"type\":3,\"data\":{" EVENT("\"n\"") "," OPTS(
+            "\"/x#sid-of-twenty-chars-\"") "},\"uid\":\"n\",\"nsp\":\"/x\"}");
+    assert_string_equal(fake_sent(b), "2/x,[\"n\"]");
     /* Of "/", where the server gives its sids a name. */
     id = SIO_STR("hub-1.sid-of-twenty-chars-");
     sio_namespace_emit(t.a.ns, &target, m);
@@ -145,6 +152,89 @@ static void a_longer_id_has_no_channel_either(void **state)
     sio_namespace_emit(t.a.ns, &target, m);
     assert_string_equal(fake_bus_channel(),
                         "socket.io#/#not-twenty.sid-of-twenty-chars#");
+    sio_message_free(m);
+    two_close(&t);
+}
+
+static void open_private(struct two *t)
+{
+    struct sio_cluster_options opts = {.mode = SIO_CLUSTER_SHARDED,
+                                       .subscriptions = SIO_CLUSTER_DYNAMIC_PRIVATE};
+
+    two_open(t, &opts);
+}
+
+static void an_id_has_a_channel_where_that_is_wanted(void **state)
+{
+    struct sio_message *m = sio_message_new("m");
+    struct eio_session *a, *b, *old;
+    struct sio_socket *s, *other;
+    struct sio_target target;
+    struct sio_str id;
+    char channel[64];
+    struct two t;
+
+    (void)state;
+    open_private(&t);
+    b = sio_world_join(&t.b, "", &s);
+    id = sio_socket_id(s);
+    target = to_room(&id);
+    snprintf(channel, sizeof(channel), "socket.io#/#%.20s#", id.ptr);
+    assert_int_equal(fake_bus_n_topics(), 2 * N_TOPICS + 1);
+    sio_namespace_emit(t.a.ns, &target, m);
+    assert_string_equal(fake_bus_channel(), channel);
+    fake_bus_run();
+    assert_string_equal(fake_sent(b), "2[\"m\"]");
+    assert_int_equal(stats_of(t.of_a).n_received, 0);
+    assert_int_equal(stats_of(t.of_b).n_received, 1);
+
+    /* It is a room that others may be in, and stay in. */
+    a = sio_world_join(&t.b, "", &other);
+    sio_socket_join(other, id);
+    assert_int_equal(fake_bus_n_topics(), 2 * N_TOPICS + 2);
+    sio_namespace_emit(t.a.ns, &target, m);
+    fake_bus_run();
+    assert_string_equal(fake_sent(b), "2[\"m\"]");
+    assert_string_equal(fake_sent(a), "2[\"m\"]");
+    id = SIO_STR("");
+    fake_close(b, EIO_CLOSE_TRANSPORT_CLOSE);
+    sio_world_turn(&t.b);
+    assert_int_equal(fake_bus_n_topics(), 2 * N_TOPICS + 2);
+    say(channel, NODE(3, EVENT("\"n\"") "," OPTS("")));
+    assert_string_equal(fake_sent(a), "2[\"n\"]");
+    fake_close(a, EIO_CLOSE_TRANSPORT_CLOSE);
+    sio_world_turn(&t.b);
+    assert_int_equal(fake_bus_n_topics(), 2 * N_TOPICS);
+
+    /* Also that of a client of Socket.IO 2. */
+    old = fake_open_3(sio_server_engine(t.b.server));
+    (void)fake_sent(old);
+    id = SIO_STR("sid-of-twenty-chars-");
+    assert_int_equal(fake_bus_n_topics(), 2 * N_TOPICS + 1);
+    sio_namespace_emit(t.a.ns, &target, m);
+    fake_bus_run();
+    assert_string_equal(fake_sent(old), "2[\"m\"]");
+    sio_message_free(m);
+    two_close(&t);
+}
+
+/* What is on the channel of a room with that name are answers. */
+static void a_room_with_a_servers_name_is_not_heard(void **state)
+{
+    struct sio_message *m = sio_message_newf("hello", "i", 7);
+    struct sio_socket *s;
+    struct two t;
+
+    (void)state;
+    open_private(&t);
+    sio_world_join(&t.a, "", &s);
+    sio_namespace_on_side_emit(t.b.ns, note_side, &t.b);
+    assert_int_equal(sio_socket_join(s, sio_cluster_uid(t.of_a)), SIO_OK);
+    assert_int_equal(fake_bus_n_topics(), 2 * N_TOPICS + 1);
+    fake_bus_others(1);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
+    fake_bus_run();
+    sio_world_expect(&t.a, ""); /* the other one has still to answer */
     sio_message_free(m);
     two_close(&t);
 }
@@ -502,7 +592,9 @@ int main(void)
         cmocka_unit_test(a_broadcast_is_said_as_node_says_it),
         cmocka_unit_test(a_room_is_heard_where_it_has_members),
         cmocka_unit_test(an_id_has_no_channel),
-        cmocka_unit_test(a_longer_id_has_no_channel_either),
+        cmocka_unit_test(an_id_has_a_channel_where_that_is_wanted),
+        cmocka_unit_test(a_room_with_a_servers_name_is_not_heard),
+        cmocka_unit_test(a_longer_id_is_sent_to_all),
         cmocka_unit_test(what_node_says_is_understood),
         cmocka_unit_test(new_members_miss_nothing),
         cmocka_unit_test(node_is_answered),

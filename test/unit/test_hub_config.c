@@ -9,9 +9,13 @@
 
 #include <cmocka.h>
 
+#include <sioc/cluster.h>
+
+#include <sioc/cluster.h>
 #include "alloc_fail.h"
 #include "base/list.h"
 #include "base/mem.h"
+
 #include "hub/config.h"
 #include "hub/origins.h"
 
@@ -24,6 +28,7 @@ static void reads_settings_nucs_and_cameras(void **state)
                                "max_payload=8M\n"
                                "token = a = b\n"
                                "log_level = debug\n"
+                               "cluster_subscriptions = dynamic-private\n"
                                "allow_eio3 = yes\n"
                                "compression = no\n"
                                "websocket_compression = yes\n"
@@ -49,6 +54,7 @@ static void reads_settings_nucs_and_cameras(void **state)
     assert_int_equal(c.max_payload_bytes, 8 << 20);
     assert_string_equal(c.token, "a = b");
     assert_int_equal(c.log_level, SIO_LOG_DEBUG);
+    assert_int_equal(c.cluster_subscriptions, SIO_CLUSTER_DYNAMIC_PRIVATE);
     assert_true(c.allow_eio3);
     assert_false(c.compression);
     assert_true(c.websocket_compression && c.refuse_origins);
