@@ -339,6 +339,9 @@ int hub_live_init(struct hub *hub)
 {
     struct hub_live *live = &hub->live;
 
+    map_init(&live->by_ip); /* names that anybody chooses: with a seed */
+    map_init(&live->viewers);
+    map_init(&live->given);
     net_timer_init(&live->tick, hub->loop, on_tick, hub);
     live->connecting = sio_buf_copy(connecting_jpg, sizeof(connecting_jpg));
     live->lost = sio_buf_copy(lost_jpg, sizeof(lost_jpg));

@@ -53,6 +53,7 @@ struct hub_live {
     struct map by_ip;
     struct list cameras;
     struct map viewers; /* struct hub_viewer, by key */
+    struct map given;   /* struct hub_stream, by the cookie that it was given */
     size_t n_streams;
     size_t n_unknown;           /* cameras that no agent had */
     struct sio_buf *connecting; /* pictures of our own */

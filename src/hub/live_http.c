@@ -47,7 +47,8 @@ struct hub_stream {
     struct http_request *request;
     uint64_t opened_ms;
     uint64_t number;               /* of the picture that was sent last; 0: none */
-    char given[RANDOM_ID_LEN + 1]; /* the cookie that this reply gave, or "" */
+    struct map_node by_given;      /* in live.given, unless given is "" */
+    char given[RANDOM_ID_LEN + 1]; /* the cookie that this reply gave */
     char query[QUERY_MAX];         /* the beginning of the request's */
 };
 
@@ -156,24 +157,17 @@ static struct sio_str cookie_of(const struct http_request *r)
 }
 
 /* The address as the nearest proxy saw it, where there is one, and the browser. */
-static void write_shared_key(const struct hub *hub, struct http_request *r,
-                             struct wbuf *w)
-{
-    char address[NET_ADDR_SIZE];
-
-    wbuf_add_byte(w, '|'); /* no cookie begins so */
-    wbuf_add_str(w, hub_api_client_address(hub, r, address));
-    wbuf_add_byte(w, '|');
-    wbuf_add_str(w, http_request_field(r, "User-Agent"));
-}
-
 static struct hub_viewer *shared_viewer(struct hub *hub, struct http_request *r)
 {
+    char address[NET_ADDR_SIZE];
     struct hub_viewer *v = NULL;
     struct wbuf w;
 
     wbuf_init(&w, 64 * 1024);
-    write_shared_key(hub, r, &w);
+    wbuf_add_byte(&w, '|'); /* no cookie begins so */
+    wbuf_add_str(&w, hub_api_client_address(hub, r, address));
+    wbuf_add_byte(&w, '|');
+    wbuf_add_str(&w, http_request_field(r, "User-Agent"));
     if (w.error == SIO_OK)
         v = get_viewer(hub, wbuf_str(&w), true);
     wbuf_fini(&w);
@@ -289,27 +283,28 @@ static void take_own(struct hub_viewer *v, struct hub_viewer *shared,
     take_burst(v, shared, older, true, all);
 }
 
-/* What this cookie was given with, when its owner was not known yet, is its owner's. */
-static void adopt(struct hub *hub, struct http_request *r, struct hub_viewer *v)
+/*
+ * What this cookie was given with, when its owner was not known yet, is its owner's.  The
+ * replies to what was opened in one go give a browser one cookie after the other: who
+ * showed an earlier one was the same.
+ */
+static void adopt(struct hub *hub, struct hub_viewer *v)
 {
-    struct sio_str cookie = {v->key, v->key_len};
-    struct hub_viewer *shared;
-    struct hub_stream *s;
-    struct wbuf w;
+    struct map_node *node =
+        map_find(&hub->live.given, (struct sio_str){v->key, v->key_len});
+    struct hub_stream *own =
+        node ? container_of(node, struct hub_stream, by_given) : NULL;
+    struct hub_viewer *before = own ? own->viewer : NULL;
 
-    wbuf_init(&w, 64 * 1024);
-    write_shared_key(hub, r, &w);
-    shared = w.error == SIO_OK ? find_viewer(hub, wbuf_str(&w)) : NULL;
-    wbuf_fini(&w);
-    if (!shared)
+    if (!before)
         return;
-    list_for_each (s, struct hub_stream, in_viewer, &shared->streams) {
-        if (!str_eq_cstr(cookie, s->given))
-            continue;
-        take_own(v, shared, s);
-        break;
-    }
-    drop_viewer_if_gone(hub, shared);
+    if (before->shared)
+        take_own(v, before, own);
+    else
+        while (before->n > 0)
+            move_to_viewer(
+                container_of(before->streams.next, struct hub_stream, in_viewer), v);
+    drop_viewer_if_gone(hub, before);
 }
 
 /*
@@ -324,6 +319,8 @@ static void drop_stream(struct hub_stream *s)
         http_request_set_data(s->request, NULL);
     list_remove(&s->in_camera);
     list_remove(&s->in_viewer);
+    if (s->given[0])
+        map_remove(&hub->live.given, &s->by_given);
     hub->live.n_streams--;
     if (s->viewer) {
         s->viewer->n--;
@@ -433,13 +430,16 @@ static struct hub_stream *new_stream(struct hub *hub, struct http_request *r,
     list_init(&s->in_viewer);
     list_init(&s->in_camera);
     if (cookie.len > 0 && v->n == 0)
-        adopt(hub, r, v);
+        adopt(hub, v);
     move_to_viewer(s, v);
     list_append(&camera->streams, &s->in_camera);
     hub->live.n_streams++;
     http_request_set_data(r, s);
-    if (cookie.len == 0)
+    if (cookie.len == 0) {
         give_cookie(hub, r, s->given);
+        if (map_add(&hub->live.given, &s->by_given, sio_str_from(s->given)) < 0)
+            s->given[0] = '\0';
+    }
     return s;
 }
 
@@ -559,4 +559,5 @@ void hub_live_cut(struct hub *hub)
 void hub_live_http_fini(struct hub *hub)
 {
     map_fini(&hub->live.viewers);
+    map_fini(&hub->live.given);
 }

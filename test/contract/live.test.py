@@ -281,6 +281,18 @@ def _():
         s.close()
 
 
+@case("a browser that is given one cookie after the other stays one viewer")
+def _():
+    first = [Stream(agent="late", query=f"?t={t}") for t in (1, 2, 3)]
+    then = Stream(agent="late", query="?t=4", cookie=first[1].cookie())
+    last = Stream(agent="late", query="?t=5", cookie=first[2].cookie())
+    for s in first:
+        s.wait_cut()
+    for s in (then, last):
+        check(s.next())
+        s.close()
+
+
 @case("viewers over Socket.IO get the same pictures, binary")
 def _():
     with Agent() as a, SocketIO(port()) as v:
