@@ -35,6 +35,9 @@ enum json_type {
  */
 int json_check(struct sio_str text);
 
+/* The text without white space around it, as the readers below want it. */
+struct sio_str json_trim(struct sio_str text);
+
 /*
  * Checks that all of text is an array and gives its first max items, without
  * white space around them; *n is the number of all items.  The one pass over an

@@ -11,6 +11,17 @@
  * Reading what the scanner has passed: syntax is not looked at again.
  */
 
+struct sio_str json_trim(struct sio_str text)
+{
+    while (text.len > 0 && json_is_space((uint8_t)text.ptr[0])) {
+        text.ptr++;
+        text.len--;
+    }
+    while (text.len > 0 && json_is_space((uint8_t)text.ptr[text.len - 1]))
+        text.len--;
+    return text;
+}
+
 enum json_type json_type(struct sio_str value)
 {
     switch (value.len > 0 ? value.ptr[0] : 'n') {

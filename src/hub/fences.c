@@ -110,8 +110,9 @@ int hub_fences_write(struct sio_str body, struct sio_str ip, struct wbuf *file,
     struct json_iter it;
     size_t n = 0;
 
+    body = json_trim(body);
     if (!utf8_check(body.ptr, body.len) || json_check(body) < 0 ||
-        json_type(str_trim(body)) != JSON_OBJECT)
+        json_type(body) != JSON_OBJECT)
         return sio_diag_set(diag, SIO_ERR_PARSE, "El cuerpo no es un objeto JSON");
     if (json_get(body, "lineas", &lines) && json_type(lines) != JSON_ARRAY)
         return sio_diag_set(diag, SIO_ERR_PARSE, "lineas debe ser una lista");
@@ -162,7 +163,7 @@ static bool read_line(struct sio_str line, struct hub_fence *f)
 static int find_lines(struct sio_str file, struct sio_str *lines)
 {
     if (!utf8_check(file.ptr, file.len) || json_check(file) < 0 ||
-        json_type(str_trim(file)) != JSON_OBJECT || !json_get(file, "lineas", lines) ||
+        json_type(file) != JSON_OBJECT || !json_get(file, "lineas", lines) ||
         json_type(*lines) != JSON_ARRAY)
         return SIO_ERR_PARSE;
     return SIO_OK;
@@ -225,7 +226,7 @@ static int read_file(const struct hub *hub, const char *name, struct sio_buf **o
 
 static struct sio_str text_of(const struct sio_buf *b)
 {
-    return (struct sio_str){(const char *)b->data, b->len};
+    return json_trim((struct sio_str){(const char *)b->data, b->len});
 }
 
 static void write_fence(const struct hub_fence *f, void *user)

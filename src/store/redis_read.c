@@ -171,6 +171,7 @@ static void on_value(int status, const struct redis_reply *reply, void *user)
     else
         key->got_status = check_value(text, key->store->max_value);
     if (key->got_status == SIO_OK) {
+        text = json_trim(text);
         key->got = sio_buf_copy(text.ptr, text.len);
         key->got_status = key->got ? SIO_OK : SIO_ERR_NOMEM;
     }

@@ -102,6 +102,14 @@ def _():
                                        "config_cercas_192_0_2_65.json.bak"])
 
 
+@case("white space around the body of a POST is no other body")
+def _():
+    for blank in (b" ", b"\r\n\t"):
+        body = blank + json.dumps({"lineas": [line("queda")]}).encode() + blank
+        equal(call("POST", f"/api/cercas/{IP}", body).status, 200)
+        equal(names(), ["queda"])
+
+
 @case("deleting a fence by its name")
 def _():
     lines = [line("a"), line("Ñ ñ"), line("a"), line("100%")]
@@ -181,7 +189,7 @@ def _():
     def write(name, text):
         with open(os.path.join(cercas, name), "w") as f:
             f.write(text)
-    write("config_cercas_10_0_0_1.json", '{"lineas": [[1,2,3,4,"cinco"], [1,2], [1,2,3,4,"seis",-8]]}')
+    write("config_cercas_10_0_0_1.json", ' \n{"lineas": [[1,2,3,4,"cinco"], [1,2], [1,2,3,4,"seis",-8]]}')
     write("config_cercas_10_0_0_2.json", "{broken")
     write("config_cercas_a.txt", "{}")
     r = call("GET", "/api/cercas/10.0.0.1").json()
