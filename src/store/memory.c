@@ -164,15 +164,6 @@ static void memory_get(struct store *s, struct sio_str key, store_get_cb cb, voi
     cb(SIO_OK, &entry, user);
 }
 
-static void memory_del(struct store *s, struct sio_str key)
-{
-    struct memory *m = memory_of(s);
-    struct item *item = find(m, key);
-
-    if (item)
-        drop(m, item);
-}
-
 static void memory_list(struct store *s, struct sio_str prefix, store_list_cb cb,
                         void *user)
 {
@@ -210,7 +201,6 @@ static const struct store_ops memory_ops = {
     .name = "memory",
     .put = memory_put,
     .get = memory_get,
-    .del = memory_del,
     .list = memory_list,
     .state = memory_state,
     .free = memory_free,

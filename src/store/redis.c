@@ -168,9 +168,9 @@ static void on_written(int status, const struct redis_reply *reply, void *user)
     struct sio_str ok;
     bool again;
 
-    if (status == SIO_OK && key->n_writing > 0 && !redis_reply_text(reply, &ok))
+    if (status == SIO_OK && !key->again && !redis_reply_text(reply, &ok))
         key->outdated = true; /* there was something already */
-    if (status == SIO_OK && key->writing_value && rs->on_written)
+    if (status == SIO_OK && key->writing_own && rs->on_written)
         rs->on_written(key->node.key,
                        rs->user); /* while an answer is due, the key stays */
     again = key->again;
@@ -200,30 +200,21 @@ static int send_write(struct redis_key *key)
     struct store_entry entry;
     char ms[STR_U64_SIZE];
     uint64_t lives = (uint64_t)lives_ms(key, &entry);
-    struct sio_slice args[6] = {redis_arg(SIO_STR("DEL")), redis_arg(key->node.key)};
-    size_t n = 2;
+    struct sio_slice args[6] = {
+        redis_arg(SIO_STR("SET")),
+        redis_arg(key->node.key),
+        entry.value,
+        redis_arg(SIO_STR("PX")),
+        redis_arg((struct sio_str){ms, str_from_u64(lives, ms)}),
+        redis_arg(SIO_STR("NX")),
+    };
 
-    if (lives == 0 && !key->deleted)
+    if (lives == 0)
         return SIO_ERR_NOT_FOUND;
-    key->n_writing = 0;
-    key->writing_value = lives > 0 && !key->fetched;
-    if (lives > 0 && key->fetched) {
-        /* What was fetched must not take the place of what its owner has put since. */
-        args[0] = redis_arg(SIO_STR("SET"));
-        args[2] = entry.value;
-        args[3] = redis_arg(SIO_STR("PX"));
-        args[4] = redis_arg((struct sio_str){ms, str_from_u64(lives, ms)});
-        args[5] = redis_arg(SIO_STR("NX"));
-        n = 6;
-        key->n_writing = entry.value.len;
-    } else if (lives > 0) {
-        args[0] = redis_arg(SIO_STR("PSETEX"));
-        args[2] = redis_arg((struct sio_str){ms, str_from_u64(lives, ms)});
-        args[3] = entry.value;
-        n = 4;
-        key->n_writing = entry.value.len;
-    }
-    return redis_conn_command(rs->conn, args, n, on_written, key);
+    key->n_writing = entry.value.len;
+    key->writing_own = !key->fetched;
+    /* What was fetched must not take the place of what its owner has put since. */
+    return redis_conn_command(rs->conn, args, key->fetched ? 6 : 5, on_written, key);
 }
 
 static bool may_write(const struct redis_store *rs)
@@ -244,7 +235,6 @@ static void pump_writes(struct redis_store *rs)
         rv = send_write(key);
         if (rv == SIO_OK) {
             key->writing = true;
-            key->deleted = false;
             key->n_commands++;
             rs->n_writes++;
             rs->write_bytes += key->n_writing;
@@ -271,7 +261,7 @@ static int redis_put(struct store *s, struct sio_str name, struct sio_slice valu
     if (!key) /* in memory only */
         return rv;
     key->lifetime_s = lifetime_s;
-    key->outdated = key->deleted = key->fetched = false;
+    key->outdated = key->fetched = false;
     key->overtaken = key->unwritten = true;
     redis_key_checked(key);
     if (!redis_conn_is_up(rs->conn)) {
@@ -281,20 +271,6 @@ static int redis_put(struct store *s, struct sio_str name, struct sio_slice valu
     queue_write(key);
     pump_writes(rs);
     return SIO_OK;
-}
-
-static void redis_del(struct store *s, struct sio_str name)
-{
-    struct redis_store *rs = redis_of(s);
-    struct redis_key *key;
-
-    store_del(rs->front, name);
-    key = redis_conn_is_up(rs->conn) ? redis_key_get(rs, name) : NULL;
-    if (!key)
-        return;
-    key->deleted = true;
-    queue_write(key);
-    pump_writes(rs);
 }
 
 /* Checks: does Redis have what memory has? */
@@ -471,7 +447,6 @@ static const struct store_ops redis_ops = {
     .name = "redis",
     .put = redis_put,
     .get = redis_read_get,
-    .del = redis_del,
     .list = redis_read_list,
     .stale = redis_read_stale,
     .state = redis_state,

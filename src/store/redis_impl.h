@@ -44,9 +44,8 @@ struct redis_key {
     bool fetched;   /* memory has what Redis had, not what was put here */
     bool unwritten; /* Redis has not said that it has what was put here */
     bool writing;
-    bool writing_value; /* and not that there is none */
+    bool writing_own; /* and not what was fetched */
     bool again;         /* to be written once more when that is done */
-    bool deleted;       /* memory has nothing because Redis shall have nothing */
     bool outdated;      /* Redis has something newer than memory */
     bool missed;        /* Redis may not have what was put: look, and write it if so */
     bool fetching;

@@ -213,10 +213,8 @@ static bool is_late(const struct redis_store *rs)
 static bool is_known(struct redis_store *rs, struct sio_str name)
 {
     struct store_entry entry;
-    struct redis_key *key = redis_key_find(rs, name);
+    const struct redis_key *key = redis_key_find(rs, name);
 
-    if (key && key->deleted)
-        return true;
     return redis_front_get(rs, name, &entry) && !(key && key->outdated);
 }
 

@@ -31,7 +31,7 @@ typedef void (*store_get_cb)(int status, const struct store_entry *entry, void *
 
 /*
  * Once for each entry, in no order, then once with entry NULL and the status of the
- * whole.  Must not put or delete while entries come.
+ * whole.  Must not put while entries come.
  */
 typedef void (*store_list_cb)(int status, const struct store_entry *entry, void *user);
 
@@ -54,7 +54,6 @@ struct store_ops {
     int (*put)(struct store *s, struct sio_str key, struct sio_slice value,
                uint32_t lifetime_s);
     void (*get)(struct store *s, struct sio_str key, store_get_cb cb, void *user);
-    void (*del)(struct store *s, struct sio_str key);
     void (*list)(struct store *s, struct sio_str prefix, store_list_cb cb, void *user);
 
     /* NULL: there is nobody else who puts. */
@@ -81,11 +80,6 @@ static inline void store_get(struct store *s, struct sio_str key, store_get_cb c
                              void *user)
 {
     s->ops->get(s, key, cb, user);
-}
-
-static inline void store_del(struct store *s, struct sio_str key)
-{
-    s->ops->del(s, key);
 }
 
 static inline void store_list(struct store *s, struct sio_str prefix, store_list_cb cb,

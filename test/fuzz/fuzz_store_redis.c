@@ -88,7 +88,7 @@ static size_t step(struct run *r, struct net_loop *loop, const uint8_t *data,
     switch (what) {
     case 0: fake_redis_feed(fake_redis_conn(0), data + 2, len); return 2 + len;
     case 1: put(r, with); break;
-    case 2: store_del(r->store, key_of(with)); break;
+    case 2:
     case 3: store_stale(r->store, key_of(with)); break;
     case 4:
         r->n_asked++;

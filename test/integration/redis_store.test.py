@@ -139,7 +139,7 @@ def _():
         check(595 <= c.ttl(f"estado:{CAMERAS[1]}") <= 600)
         equal(c.dbsize(), 2)
         calls = c.info("commandstats")
-        equal(calls["cmdstat_psetex"]["calls"], 2, "writes")
+        equal(calls["cmdstat_set"]["calls"], 2, "writes")
 
 
 @case("pictures survive a restart of the hub, with their age")

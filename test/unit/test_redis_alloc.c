@@ -289,8 +289,6 @@ static void use_store(struct world *w, struct store *s, const int *n_written)
     assert_true(got.n_found >= 1);
     if (put) /* what a lost connection has cost is written again */
         TURN_WHILE(w, *n_written < 1);
-    store_del(s, SIO_STR("pic:b"));
-    turn(w);
     assert_int_equal(got.n, 3);
     assert_int_equal(listed.n, 1);
 }
