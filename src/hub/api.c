@@ -372,12 +372,13 @@ static void write_nombre(struct wbuf *w, const struct hub_camera *c)
 static struct hub_picture picture_of(const struct row *row)
 {
     struct hub_picture p = {0};
+    struct sio_str text;
 
     if (row && row->picture.buf)
         hub_picture_read(
             (struct sio_str){(const char *)row->picture.ptr, row->picture.len}, &p);
     /* Another program may have stored what is none. */
-    if (p.image.ptr && json_type(p.image) != JSON_STRING)
+    if (!hub_picture_image(&p, &text))
         p.image = (struct sio_str){NULL, 0};
     return p;
 }

@@ -141,42 +141,43 @@ bool hub_arrivals_have_viewers(struct hub *hub)
            sio_namespace_room_size(hub->ns, HUB_ROOM_VIEWERS) > 0;
 }
 
-/* To viewers, in the order of fields that they have always got. */
-static int emit_update(struct hub *hub, struct sio_slice value, uint32_t number,
-                       bool local)
+/* Another program may have left it out. */
+static struct sio_str given(struct sio_str raw, const char *otherwise)
 {
-    struct sio_str text = {(const char *)value.ptr, value.len};
+    return raw.ptr ? raw : sio_str_from(otherwise);
+}
+
+/* To viewers, in the order of fields that they have always got. */
+static void emit_update(struct hub *hub, struct sio_slice value,
+                       const struct hub_picture *p, uint32_t number, bool local)
+{
     struct sio_str rooms[] = {HUB_ROOM_VIEWERS};
     struct sio_target target = {.rooms = rooms, .n_rooms = 1, .local = local};
-    struct hub_picture p;
     struct sio_message *m;
-    int rv;
 
     if (local && !hub_arrivals_have_viewers(hub))
-        return SIO_OK;
+        return;
     m = sio_message_new("snapshot_update");
     if (!m)
-        return SIO_ERR_NOMEM;
-    hub_picture_read(text, &p);
+        return;
     sio_message_begin(m);
     sio_message_text(m, SIO_STR("{\"nuc_id\":"));
-    sio_message_text(m, p.nuc_id);
+    sio_message_text(m, given(p->nuc_id, "null"));
     sio_message_text(m, SIO_STR(",\"ip\":"));
-    sio_message_text(m, p.ip);
+    sio_message_text(m, given(p->ip, "null"));
     sio_message_text(m, SIO_STR(",\"image\":"));
-    sio_message_slice(m, part(value, p.image));
+    sio_message_slice(m, part(value, p->image));
     sio_message_text(m, SIO_STR(",\"estado\":"));
-    sio_message_text(m, p.estado);
+    sio_message_text(m, given(p->estado, "\"activa\""));
     sio_message_text(m, SIO_STR(",\"timestamp\":"));
-    sio_message_text(m, p.timestamp);
+    sio_message_text(m, given(p->timestamp, "null"));
     sio_message_text(m, SIO_STR("}"));
     sio_message_end(m);
     sio_message_set_replace_key(m, REPLACE_PICTURE | number);
     if (!hub->config->websocket_compression) /* it takes a quarter off, and much time */
         sio_message_set_no_compress(m);
-    rv = sio_namespace_emit(hub->ns, &target, m);
+    sio_namespace_emit(hub->ns, &target, m);
     sio_message_free(m);
-    return rv;
 }
 
 struct hub_camera *hub_arrivals_camera(struct hub *hub, const char *ip)
@@ -190,21 +191,24 @@ struct hub_camera *hub_arrivals_camera(struct hub *hub, const char *ip)
     return c;
 }
 
-static void show_live(struct hub *hub, const char *ip, struct sio_slice value)
+/* To viewers, and to live view. */
+static void show(struct hub *hub, const struct hub_camera *c, struct sio_slice value,
+                 bool local)
 {
-    struct hub_picture p;
     struct sio_str image;
+    struct hub_picture p;
 
     hub_picture_read((struct sio_str){(const char *)value.ptr, value.len}, &p);
-    if (json_string_plain(p.image, &image))
-        hub_live_snapshot(hub, sio_str_from(ip), image);
+    if (!hub_picture_image(&p, &image))
+        return;
+    emit_update(hub, value, &p, c->number, local);
+    hub_live_snapshot(hub, sio_str_from(c->ip), image);
 }
 
 void hub_arrivals_show(struct hub *hub, const struct hub_camera *c,
                        struct sio_slice value)
 {
-    emit_update(hub, value, c->number, true);
-    show_live(hub, c->ip, value);
+    show(hub, c, value, true);
 }
 
 /* Viewers of servers that are no hubs get pictures from here; hubs fetch their own. */
@@ -230,8 +234,7 @@ static void keep_picture(struct hub *hub, const struct arrival *a,
     hub->trimmed = false;
     hub_registry_drop_jpeg(c);
     hub_registry_heard(c, a->nuc, true, hub->picture_ms);
-    emit_update(hub, value, c->number, !to_all_servers(hub));
-    show_live(hub, a->ip, value);
+    show(hub, c, value, !to_all_servers(hub));
     hub_snapshot_arrived(hub, sio_str_from(a->ip));
 }
 

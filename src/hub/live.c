@@ -285,10 +285,7 @@ static void on_first_picture(int status, const struct store_entry *entry, void *
         return;
     hub_picture_read((struct sio_str){(const char *)entry->value.ptr, entry->value.len},
                      &p);
-    if (!p.image.ptr || json_type(p.image) != JSON_STRING ||
-        !json_string_plain(p.image, &image))
-        return;
-    jpeg = hub_image_jpeg(image, &error);
+    jpeg = hub_picture_image(&p, &image) ? hub_image_jpeg(image, &error) : NULL;
     if (!jpeg)
         return;
     c->frame_ms = now_ms(hub) - entry->age_ms;

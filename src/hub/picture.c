@@ -36,6 +36,12 @@ void hub_picture_read(struct sio_str object, struct hub_picture *out)
     }
 }
 
+bool hub_picture_image(const struct hub_picture *p, struct sio_str *text)
+{
+    return p->image.ptr && json_type(p->image) == JSON_STRING &&
+           json_string_plain(p->image, text) && text->len > 0;
+}
+
 struct sio_str hub_image_base64(struct sio_str text)
 {
     struct sio_str head = {text.ptr, text.len < PREFIX_MAX ? text.len : PREFIX_MAX};

@@ -27,6 +27,12 @@ struct hub_picture {
 
 void hub_picture_read(struct sio_str object, struct hub_picture *out);
 
+/*
+ * The image between its quotes.  False: there is none, or it is no text, as it may be in
+ * what other programs have stored.
+ */
+bool hub_picture_image(const struct hub_picture *p, struct sio_str *text);
+
 /* True for text that may be shown as an image: base64, padded or not, long enough. */
 bool hub_image_check(struct sio_str text);
 

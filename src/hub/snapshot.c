@@ -129,8 +129,7 @@ static bool read_image(struct http_request *r, int status,
     }
     hub_picture_read((struct sio_str){(const char *)entry->value.ptr, entry->value.len},
                      p);
-    if (!p->image.ptr || json_type(p->image) != JSON_STRING ||
-        !json_string_plain(p->image, image) || image->len == 0) {
+    if (!hub_picture_image(p, image)) {
         http_reply_error(r, 404, "Snapshot sin imagen");
         return false;
     }

@@ -709,4 +709,24 @@ def _():
         v.until(lambda t: "snapshot_update" in t and '"n3"' in t)
 
 
+@case("what another program has put in a picture's place reaches no viewer, or as JSON")
+def _():
+    with Hubs(2) as hubs, SocketIO(hubs[0].port) as v:
+        r = hubs.redis.client()
+        notice = {"type": "picture", "hub": "abcdefghijklmnopqrst", "ip": CAM, "nuc": "x"}
+        image = jpeg_text(4000, 1)
+        for n, value in enumerate([{}, [], 5, {"image": 5}, {"image": ""}, {"ip": CAM},
+                                   {"image": image}, {"image": image, "timestamp": "last"}]):
+            before = fetches(r)
+            r.set(f"snapshot:{CAM}", json.dumps(value), ex=300)
+            r.publish("socket.io:hubs", json.dumps({**notice, "tag": n + 1, "put": n + 1}))
+            wait_for(lambda: fetches(r) > before, "the hub with a viewer to fetch it")
+        got = []
+        while not got or got[-1]["timestamp"] != "last":
+            got.append(v.event("snapshot_update")[0])
+        for u in got:
+            equal(u["image"], image)
+            equal(list(u), ["nuc_id", "ip", "image", "estado", "timestamp"])
+
+
 run_cases()
