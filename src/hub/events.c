@@ -249,7 +249,7 @@ static void on_disconnect(struct sio_socket *s, enum sio_disconnect_reason reaso
     hub_registry_detach(&hub->registry, &agent->nuc_socket, net_loop_now_ms(hub->loop));
     mem_free(agent);
     hub_live_agents_changed(hub);
-    hub_snapshot_agent_left(hub);
+    hub_snapshot_give_up(hub);
 }
 
 /*
@@ -363,8 +363,7 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
     hub_relay_nuc(hub, nuc);
     hub_live_agents_changed(hub);
     emit_status(s, "registered", nuc->id, NULL);
-    if (hub->cluster)
-        hub_snapshot_agent_moved(hub, nuc);
+    hub_snapshot_ask_again(hub, nuc);
     hub_events_acknowledge(e);
 }
 

@@ -109,10 +109,10 @@ int hub_snapshot_route(struct hub *hub);
 void hub_snapshot_arrived(struct hub *hub, struct sio_str ip);
 /* error: raw JSON, or ptr NULL. */
 void hub_snapshot_failed(struct hub *hub, struct sio_str ip, struct sio_str error);
-/* An agent left: who waits for a camera that has none now is told. */
-void hub_snapshot_agent_left(struct hub *hub);
-/* It is connected to another hub now: who waits has asked where it was, so it is asked. */
-void hub_snapshot_agent_moved(struct hub *hub, struct hub_nuc *nuc);
+/* Who waits for what cannot come any more is told: an agent left, other hubs are silent. */
+void hub_snapshot_give_up(struct hub *hub);
+/* It has connected anew, here or elsewhere: who waits has asked where it was before. */
+void hub_snapshot_ask_again(struct hub *hub, struct hub_nuc *nuc);
 
 /* /api/ip, and what is configured (info.c). */
 int hub_info_route(struct hub *hub);

@@ -240,9 +240,6 @@ int hub_relay_capture(struct hub *hub, const struct hub_nuc *nuc, struct sio_str
 
     if (ip.len > HUB_ID_MAX)
         return SIO_ERR_INVAL;
-    if (!hub_peers_up(
-            &hub->peers)) /* a Redis that hangs takes it, and does not pass it on */
-        return SIO_ERR_CLOSED;
     memcpy(text, ip.ptr, ip.len);
     text[ip.len] = '\0';
     hub_peers_begin(&hub->peers, &w, HUB_WIRE_CAPTURE);
@@ -311,7 +308,7 @@ static void on_up(void *user)
 
 static void on_left(void *user)
 {
-    hub_snapshot_agent_left(user);
+    hub_snapshot_give_up(user);
 }
 
 static void on_gone(struct hub_peer *peer, void *user)
@@ -323,7 +320,7 @@ static void on_moved(struct hub_nuc *nuc, void *user)
 {
     hub_relay_live_moved(user, nuc);
     if (hub_nuc_is_remote(nuc)) /* here, once it has registered */
-        hub_snapshot_agent_moved(user, nuc);
+        hub_snapshot_ask_again(user, nuc);
 }
 
 /* The configured name, or the host's, as far as it can be part of a sid. */

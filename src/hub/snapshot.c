@@ -80,7 +80,7 @@ static struct snapshot_call *new_call(struct http_request *r, struct hub *hub)
     struct sio_str ip = http_request_param(r, 0);
     struct snapshot_call *call;
 
-    if (ip.len > HUB_ID_MAX) {
+    if (!hub_registry_check_ip(ip)) {
         http_reply_error(r, 404, "No hay snapshot disponible");
         return NULL;
     }
@@ -199,24 +199,32 @@ static bool is_asked(const struct hub *hub, struct sio_str ip)
     return false;
 }
 
+/* Who cannot be asked, or cannot answer any more, is not waited for.  True: answered. */
+static bool fail_if_vain(struct snapshot_call *call)
+{
+    const struct hub *hub = call->hub;
+    const struct hub_nuc *nuc = hub_registry_agent_of(&hub->registry, ip_of(call));
+
+    if (!nuc)
+        fail(call, 503, SIO_STR("\"El NUC de la cámara no está conectado\""));
+    else if (hub_nuc_is_remote(nuc) && !hub_peers_up(&hub->peers))
+        fail(call, 503, SIO_STR("\"No hay conexión con el hub de la cámara\""));
+    else
+        return false;
+    return true;
+}
+
 static void wait_for_fresh(struct snapshot_call *call)
 {
     struct hub *hub = call->hub;
-    struct hub_nuc *nuc = hub_registry_agent_of(&hub->registry, ip_of(call));
     bool asked = is_asked(hub, ip_of(call));
 
-    if (!nuc) {
-        fail(call, 503, SIO_STR("\"El NUC de la cámara no está conectado\""));
+    if (fail_if_vain(call))
         return;
-    }
-    if (!asked && hub_live_send_capture(hub, nuc, ip_of(call)) < 0) {
-        if (hub_nuc_is_remote(nuc))
-            fail(call, 503, SIO_STR("\"No hay conexión con el hub de la cámara\""));
-        else
-            fail(call, 500, SIO_STR("\"Error interno\""));
-        return;
-    }
-    if (net_timer_start(&call->deadline, FRESH_TIMEOUT_MS) < 0) {
+    if ((!asked &&
+         hub_live_send_capture(hub, hub_registry_agent_of(&hub->registry, ip_of(call)),
+                               ip_of(call)) < 0) ||
+        net_timer_start(&call->deadline, FRESH_TIMEOUT_MS) < 0) {
         fail(call, 500, SIO_STR("\"Error interno\""));
         return;
     }
@@ -254,17 +262,12 @@ void hub_snapshot_failed(struct hub *hub, struct sio_str ip, struct sio_str erro
         fail(call, 502, error);
 }
 
-void hub_snapshot_agent_left(struct hub *hub)
+void hub_snapshot_give_up(struct hub *hub)
 {
-    struct list *next;
+    struct snapshot_call *call;
 
-    for (struct list *l = hub->waiting.next; l != &hub->waiting; l = next) {
-        struct snapshot_call *call = container_of(l, struct snapshot_call, link);
-
-        next = l->next;
-        if (!hub_registry_agent_of(&hub->registry, ip_of(call)))
-            fail(call, 503, SIO_STR("\"El NUC de la cámara no está conectado\""));
-    }
+    list_for_each (call, struct snapshot_call, link, &hub->waiting)
+        fail_if_vain(call);
 }
 
 static bool is_first_of_its_camera(const struct snapshot_call *call)
@@ -277,7 +280,7 @@ static bool is_first_of_its_camera(const struct snapshot_call *call)
     return true;
 }
 
-void hub_snapshot_agent_moved(struct hub *hub, struct hub_nuc *nuc)
+void hub_snapshot_ask_again(struct hub *hub, struct hub_nuc *nuc)
 {
     const struct snapshot_call *call;
 
@@ -294,7 +297,9 @@ static void on_snapshot(struct http_request *r, void *user)
 
     if (!call)
         return;
-    if (http_request_query_get(r, "fresh", &fresh) && str_eq_cstr(fresh, "1"))
+    /* No picture is taken for who does not want to see it. */
+    if (!http_request_is_head(r) && http_request_query_get(r, "fresh", &fresh) &&
+        str_eq_cstr(fresh, "1"))
         wait_for_fresh(call);
     else
         get_picture(call, on_snapshot_found);

@@ -437,6 +437,8 @@ def _():
         a.emit("snapshot_error", {"nuc_id": "nuc_live", "ip": IP, "error": "La cámara no responde"})
         r = c.reply()
         equal((r.status, r.json()), (502, {"success": False, "error": "La cámara no responde"}))
+        equal(http(port(), "HEAD", f"/api/camaras/{IP}/snapshot?fresh=1").status, 200)
+        equal([t for t in a.answer() if "capture" in t], [], "nobody has asked for a body")
         c = ask()
         a.event("capture_snapshot")
         c.close()  # the client goes away

@@ -225,6 +225,22 @@ def _():
         equal(reply().status, 503)
 
 
+@case("who waits for a fresh snapshot of another hub's agent is told when Redis hangs or dies")
+def _():
+    with Hubs(2) as hubs, come(hubs[0], "nuc_a", CAM) as a:
+        wait_for(lambda: CAM in str(get_json(hubs[1].port, "/api/nucs")), "its cameras")
+        for fail, mend in ((hubs.redis.freeze, hubs.redis.thaw),
+                           (hubs.redis.kill, hubs.redis.start)):
+            reply = ask_fresh(hubs[1].port)
+            a.event("capture_snapshot")
+            fail()
+            got = reply()
+            equal((got.status, got.json()["error"]),
+                  (503, "No hay conexión con el hub de la cámara"))
+            mend()
+            hubs.wait_together()
+
+
 @case("the agents in use answer capture_snapshot of another hub")
 def _():
     with Hubs(2) as hubs, old_agent(hubs[0].port, "nuc_py", "viejo"), \

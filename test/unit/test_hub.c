@@ -265,6 +265,37 @@ static void a_silent_agent_is_asked_for_a_picture(void **state)
     go(&agent, f->loop);
 }
 
+/* The old connection has not ended yet, but who waits has asked nobody else. */
+static void who_waits_asks_an_agent_that_has_come_back(void **state)
+{
+    struct fixture *f = *state;
+    struct hub_config config = f->config;
+    struct person old, new;
+    struct peer peer;
+    struct hub *hub;
+
+    config.interval_s = 3600;
+    hub = hub_new(f->loop, &config, NULL);
+    assert_non_null(hub);
+    come(&old, f->loop, hub, "{\"nuc_id\":\"sede\"}");
+    say(&old, "nuc_register", "{\"nuc_id\":\"sede\",\"camaras\":[\"patio\"]}");
+    loop_until(f->loop, &old.registered);
+    peer_connect(&peer, f->loop, (uint16_t)hub_port(hub));
+    peer_send_text(&peer, "GET /api/camaras/patio/snapshot?fresh=1 HTTP/1.1\r\n"
+                          "Host: x\r\nConnection: close\r\n\r\n");
+    loop_until(f->loop, &old.asked);
+    come(&new, f->loop, hub, "{\"nuc_id\":\"sede\"}");
+    say(&new, "nuc_register", "{\"nuc_id\":\"sede\",\"camaras\":[\"patio\"]}");
+    loop_until(f->loop, &new.asked);
+    send_picture(&new, "sede");
+    peer_wait_end(&peer);
+    assert_non_null(strstr(peer.data, " 200 "));
+    peer_close(&peer);
+    go(&old, f->loop);
+    go(&new, f->loop);
+    hub_free(hub);
+}
+
 static void agents_are_cut_off_at_the_end_and_viewers_told(void **state)
 {
     struct fixture *f = *state;
@@ -371,6 +402,7 @@ int main(void)
         TEST(a_nuc_is_listed_while_one_of_two_sockets_is_there),
         TEST(a_nuc_speaks_only_in_its_own_name),
         TEST(a_silent_agent_is_asked_for_a_picture),
+        TEST(who_waits_asks_an_agent_that_has_come_back),
         TEST(agents_are_cut_off_at_the_end_and_viewers_told),
         TEST(an_agent_needs_the_token_that_is_configured),
         TEST(says_why_it_does_not_start),
