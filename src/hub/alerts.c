@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/base64.h"
 #include "base/clock.h"
@@ -146,7 +147,7 @@ struct entry {
 struct listing {
     enum hub_alert_kind kind;
     struct hub_durations *durations;
-    const struct hub_folder *before; /* its files are listed already, or NULL */
+    int before; /* the folder whose files are listed already, or -1 */
     struct entry *entries;
     size_t n;
     size_t cap;
@@ -178,8 +179,7 @@ static int on_listed(const char *name, const struct stat *st, int dir, void *use
     struct sio_str text = sio_str_from(name);
     struct entry *e;
 
-    if (!hub_alert_type(l->kind, text) ||
-        (l->before && hub_folder_has(l->before, text)))
+    if (!hub_alert_type(l->kind, text) || hub_folder_has(l->before, name))
         return SIO_OK;
     if (l->n == l->cap && grow(l) < 0)
         return SIO_ERR_NOMEM;
@@ -250,16 +250,20 @@ static void reply_list(struct http_request *r, struct listing *l)
 static void on_list(struct http_request *r, void *user)
 {
     const struct hub_alert_place *p = user;
-    struct listing l = {.kind = p->kind, .durations = &p->hub->alerts.durations};
+    struct listing l = {
+        .kind = p->kind, .durations = &p->hub->alerts.durations, .before = -1};
     size_t n;
     const struct hub_folder *folders = folders_of(&p->hub->alerts, p->kind, &n);
-    int rv = SIO_OK;
+    int rv;
 
     if (p->kind == HUB_ALERT_VIDEO)
         hub_durations_begin(l.durations, clock_wall_us());
-    for (size_t i = 0; i < n && rv == SIO_OK; i++) {
-        rv = hub_folder_each(&folders[i], on_listed, &l);
-        l.before = &folders[i];
+    rv = hub_folder_each(&folders[0], on_listed, &l);
+    if (rv == SIO_OK && n > 1) {
+        l.before = hub_folder_fd(&folders[0]);
+        rv = hub_folder_each(&folders[1], on_listed, &l);
+        if (l.before >= 0)
+            close(l.before);
     }
     if (p->kind == HUB_ALERT_VIDEO)
         hub_durations_end(l.durations);

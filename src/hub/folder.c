@@ -55,7 +55,7 @@ static int make_folders(const char *path)
     return rv;
 }
 
-static int open_dir(const struct hub_folder *f)
+int hub_folder_fd(const struct hub_folder *f)
 {
     return f->path ? open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
@@ -75,7 +75,7 @@ int hub_folder_init(struct hub_folder *f, const char *configured, const char *st
     rv = make_folders(f->path);
     if (rv < 0)
         return sio_diag_errno(diag, rv, "cannot make folder %s", f->path);
-    fd = open_dir(f);
+    fd = hub_folder_fd(f);
     if (fd < 0)
         return sio_diag_errno(diag, SIO_ERR_IO, "cannot read folder %s", f->path);
     close(fd);
@@ -115,7 +115,7 @@ static int enter(const struct hub_folder *f, struct sio_str name,
         return SIO_ERR_NOT_FOUND;
     memcpy(text, name.ptr, name.len);
     text[name.len] = '\0';
-    dir = open_dir(f);
+    dir = hub_folder_fd(f);
     if (dir >= 0)
         return dir;
     return errno == ENOENT ? SIO_ERR_NOT_FOUND : SIO_ERR_IO;
@@ -140,18 +140,11 @@ static bool is_regular(int dir, const char *name, struct stat *st)
     return fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
 }
 
-bool hub_folder_has(const struct hub_folder *f, struct sio_str name)
+bool hub_folder_has(int dir_fd, const char *name)
 {
-    char text[NAME_MAX_BYTES + 1];
-    int dir = enter(f, name, text);
     struct stat st;
-    bool has;
 
-    if (dir < 0)
-        return false;
-    has = is_regular(dir, text, &st);
-    close(dir);
-    return has;
+    return is_regular(dir_fd, name, &st);
 }
 
 int hub_folder_remove(const struct hub_folder *f, struct sio_str name)
@@ -173,7 +166,7 @@ int hub_folder_remove(const struct hub_folder *f, struct sio_str name)
 
 int hub_folder_each(const struct hub_folder *f, hub_folder_cb fn, void *user)
 {
-    int fd = open_dir(f);
+    int fd = hub_folder_fd(f);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     const struct dirent *entry;
     struct stat st;
@@ -235,7 +228,7 @@ int hub_folder_write(const struct hub_folder *f, const char *name, const char *b
                      struct sio_str bytes)
 {
     char temp[NAME_MAX_BYTES + 1];
-    int dir = open_dir(f);
+    int dir = hub_folder_fd(f);
     int rv = SIO_OK;
 
     if (dir < 0)

@@ -31,8 +31,12 @@ bool hub_folder_name_ok(struct sio_str name);
 int hub_folder_open(const struct hub_folder *f, struct sio_str name,
                     struct http_file *out);
 
-/* True if a regular file of that name is there. */
-bool hub_folder_has(const struct hub_folder *f, struct sio_str name);
+/*
+ * To look for many names: a descriptor of the folder, which the caller closes, or -1; then
+ * whether a regular file of that name is in it (in -1: never).
+ */
+int hub_folder_fd(const struct hub_folder *f);
+bool hub_folder_has(int dir_fd, const char *name);
 
 /* SIO_OK, SIO_ERR_NOT_FOUND (also for what is no regular file), SIO_ERR_IO. */
 int hub_folder_remove(const struct hub_folder *f, struct sio_str name);
