@@ -2,6 +2,7 @@
 
 #include "hub/relay.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -323,17 +324,17 @@ static void on_moved(struct hub_nuc *nuc, void *user)
         hub_snapshot_ask_again(user, nuc);
 }
 
-/* The configured name, or the host's, as far as it can be part of a sid. */
+/* The configured name, or the beginning of the host's, as it can be part of a sid. */
 static void choose_name(struct hub *hub)
 {
-    char *name = hub->cluster_name;
+    char host[HOST_NAME_MAX + 1] = "";
+    const char *name = hub->config->cluster_name;
 
-    if (hub->config->cluster_name)
-        snprintf(name, sizeof(hub->cluster_name), "%s", hub->config->cluster_name);
-    else if (gethostname(name, sizeof(hub->cluster_name) - 1) < 0 || name[0] == '\0')
-        snprintf(name, sizeof(hub->cluster_name), "hub");
-    name[sizeof(hub->cluster_name) - 1] = '\0';
-    for (char *p = name; *p; p++)
+    if (!name && gethostname(host, sizeof(host)) == 0)
+        name = host;
+    snprintf(hub->cluster_name, sizeof(hub->cluster_name), "%.*s", HUB_WIRE_NAME_MAX,
+             name && name[0] != '\0' ? name : "hub");
+    for (char *p = hub->cluster_name; *p; p++)
         if (!hub_config_is_cluster_name_char(*p))
             *p = '-';
 }

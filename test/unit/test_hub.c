@@ -1,5 +1,6 @@
 #include <config.h>
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "base/str.h"
 #include "hub/hub.h"
 #include "loopback.h"
+#include "store/store.h"
 
 /* A hundred characters of base64 that begin as a JPEG does. */
 #define IMAGE                                                                          \
@@ -369,6 +371,34 @@ static void says_why_it_does_not_start(void **state)
                         "cannot make folder /dev/null/dir/intrusos: Not a directory");
 }
 
+/* A host whose name is too long for a sid, instead of that of this machine. */
+int gethostname(char *name, size_t size)
+{
+    static const char host[] = "hub1.a-name-of-thirty-two-bytes-and-more.example.test";
+
+    strncpy(name, host, size);
+    errno = ENAMETOOLONG;
+    return size >= sizeof(host) ? 0 : -1;
+}
+
+static void a_hub_of_many_is_called_as_its_host_begins(void **state)
+{
+    static char url[] = "redis://127.0.0.1:1";
+    struct fixture *f = *state;
+    struct hub_config config = f->config;
+    struct hub *hub;
+
+    if (store_redis_check(sio_str_from(url), NULL) < 0)
+        skip(); /* built without Redis */
+    config.redis_url = url;
+    config.cluster = HUB_CLUSTER_PUBSUB;
+    hub = hub_new(f->loop, &config, NULL);
+    assert_non_null(hub);
+    assert_reply(f->loop, hub, "/socket.io/?EIO=4&transport=polling", " 200 ",
+                 "{\"sid\":\"hub1-a-name-of-thirty-two-bytes-.");
+    hub_free(hub);
+}
+
 static void makes_the_state_directory(void **state)
 {
     static const char *const below[] = {"/a/b/cercas", "/a/b/videos", "/a/b/intrusos",
@@ -406,6 +436,7 @@ int main(void)
         TEST(agents_are_cut_off_at_the_end_and_viewers_told),
         TEST(an_agent_needs_the_token_that_is_configured),
         TEST(says_why_it_does_not_start),
+        TEST(a_hub_of_many_is_called_as_its_host_begins),
         TEST(makes_the_state_directory),
     };
 
