@@ -163,7 +163,8 @@ static void missed(struct hub_peers *p, struct hub_peer *peer)
     ask(p, peer);
 }
 
-static void take_nuc(struct hub_peers *p, struct hub_peer *peer, struct sio_str item)
+/* SIO_OK, also for what is no NUC; SIO_ERR_NOMEM. */
+static int take_nuc(struct hub_peers *p, struct hub_peer *peer, struct sio_str item)
 {
     struct hub_wire_nuc nuc;
     struct hub_claim *claim;
@@ -182,22 +183,27 @@ static void take_nuc(struct hub_peers *p, struct hub_peer *peer, struct sio_str 
     if (rv == SIO_OK)
         rv = hub_registry_claim(p->registry, peer, peer->id, &peer->claims, &report,
                                 now_ms(p));
+    if (rv == SIO_ERR_NOMEM)
+        return rv;
     if (rv < 0) {
         hub_peers_reject(p, SIO_STR("hubs"));
-        return;
+        return SIO_OK;
     }
     claim = hub_registry_find_claim(p->registry, peer, report.id);
     if (claim)
         claim->listed = true;
+    return SIO_OK;
 }
 
-static void take_nucs(struct hub_peers *p, struct hub_peer *peer, struct sio_str nucs)
+static int take_nucs(struct hub_peers *p, struct hub_peer *peer, struct sio_str nucs)
 {
     struct json_iter it = json_iter(nucs);
     struct sio_str key, item;
+    int rv = SIO_OK;
 
-    while (json_next(&it, &key, &item))
-        take_nuc(p, peer, item);
+    while (rv == SIO_OK && json_next(&it, &key, &item))
+        rv = take_nuc(p, peer, item);
+    return rv;
 }
 
 /* True if this change follows on what is known. */
@@ -242,8 +248,9 @@ static void take_state(struct hub_peers *p, struct hub_peer *peer,
         unlist_all(peer);
     }
     if (m->version != peer->state || m->part != peer->next_part)
-        return; /* one was lost: the next beat shows it */
-    take_nucs(p, peer, m->nucs);
+        return; /* one was lost: at the next beat it is asked for again */
+    if (take_nucs(p, peer, m->nucs) < 0)
+        return; /* so, too */
     peer->next_part++;
     if (peer->next_part < m->parts)
         return;
@@ -327,8 +334,8 @@ static void take(struct hub_peers *p, struct hub_peer *peer,
     switch (m->type) {
     case HUB_WIRE_BEAT: take_beat(p, peer, m); break;
     case HUB_WIRE_NUC:
-        if (is_next(p, peer, m->version))
-            take_nucs(p, peer, m->nucs);
+        if (is_next(p, peer, m->version) && take_nucs(p, peer, m->nucs) < 0)
+            peer->known = false; /* asked for at the next beat */
         break;
     case HUB_WIRE_GONE: take_gone(p, peer, m); break;
     case HUB_WIRE_STATE: take_state(p, peer, m); break;
@@ -355,12 +362,15 @@ static void on_published(struct cluster_topic *t, struct sio_str channel,
     struct hub_peers *p = user;
     struct hub_wire_msg m;
     struct hub_peer *peer;
+    int rv;
 
     (void)t;
     if (p->stopped)
         return;
-    if (hub_wire_read((struct sio_str){(const char *)body.ptr, body.len}, &m) < 0) {
-        hub_peers_reject(p, channel);
+    rv = hub_wire_read((struct sio_str){(const char *)body.ptr, body.len}, &m);
+    if (rv < 0) {
+        if (rv != SIO_ERR_NOMEM) /* else as if it had been lost */
+            hub_peers_reject(p, channel);
         return;
     }
     if (strcmp(m.hub, p->id) == 0) {

@@ -30,47 +30,50 @@ struct member {
 };
 
 /* Text that may stand in a log line, decoded. */
-static bool read_text(struct sio_str raw, char *out, size_t max)
+static int read_text(struct sio_str raw, char *out, size_t max)
 {
     struct wbuf w;
-    bool ok = json_type(raw) == JSON_STRING;
+    int rv;
 
+    out[0] = '\0';
+    if (json_type(raw) != JSON_STRING)
+        return SIO_ERR_PARSE;
     wbuf_init(&w, max);
-    if (ok)
-        json_string_decode(raw, &w);
-    ok = ok && w.error == SIO_OK;
-    for (size_t i = 0; ok && i < w.len; i++)
-        ok = w.buf->data[i] >= 0x20 && w.buf->data[i] != 0x7f;
-    if (ok && w.len > 0)
+    json_string_decode(raw, &w);
+    rv = w.error;
+    for (size_t i = 0; rv == SIO_OK && i < w.len; i++)
+        if (w.buf->data[i] < 0x20 || w.buf->data[i] == 0x7f)
+            rv = SIO_ERR_PARSE;
+    if (rv == SIO_OK && w.len > 0) {
         memcpy(out, w.buf->data, w.len);
-    out[ok ? w.len : 0] = '\0';
+        out[w.len] = '\0';
+    }
     wbuf_fini(&w);
-    return ok;
+    return rv;
 }
 
-static bool read_member(const struct member *m, struct sio_str value, char *to)
+static int read_member(const struct member *m, struct sio_str value, char *to)
 {
     enum json_type type = json_type(value);
 
     switch (m->kind) {
     case KIND_TEXT: return read_text(value, to, m->max);
-    case KIND_NUMBER:
-        return str_to_u64(value, m->max, (uint64_t *)(void *)to) == SIO_OK;
+    case KIND_NUMBER: return str_to_u64(value, m->max, (uint64_t *)(void *)to);
     case KIND_BOOL:
         *(bool *)to = type == JSON_TRUE;
-        return type == JSON_TRUE || type == JSON_FALSE;
+        return type == JSON_TRUE || type == JSON_FALSE ? SIO_OK : SIO_ERR_PARSE;
     case KIND_STRING:
         if (type != JSON_STRING || value.len > m->max)
-            return type == JSON_NULL;
+            return type == JSON_NULL ? SIO_OK : SIO_ERR_PARSE;
         break;
     case KIND_ARRAY:
         if (type != JSON_ARRAY)
-            return false;
+            return SIO_ERR_PARSE;
         break;
     case KIND_ANY: break;
     }
     *(struct sio_str *)(void *)to = value;
-    return true;
+    return SIO_OK;
 }
 
 /* One pass over the object; what is named twice counts as it was named last. */
@@ -79,15 +82,13 @@ static int read_object(struct sio_str object, const struct member *members, size
 {
     struct json_iter it = json_iter(object);
     struct sio_str key, value;
+    int rv = json_type(object) == JSON_OBJECT ? SIO_OK : SIO_ERR_PARSE;
 
-    if (json_type(object) != JSON_OBJECT)
-        return SIO_ERR_PARSE;
-    while (json_next(&it, &key, &value))
-        for (size_t i = 0; i < n; i++)
-            if (json_string_eq(key, sio_str_from(members[i].name)) &&
-                !read_member(&members[i], value, (char *)out + members[i].offset))
-                return SIO_ERR_PARSE;
-    return SIO_OK;
+    while (rv == SIO_OK && json_next(&it, &key, &value))
+        for (size_t i = 0; i < n && rv == SIO_OK; i++)
+            if (json_string_eq(key, sio_str_from(members[i].name)))
+                rv = read_member(&members[i], value, (char *)out + members[i].offset);
+    return rv == SIO_ERR_NOMEM || rv == SIO_OK ? rv : SIO_ERR_PARSE;
 }
 
 /*
@@ -149,13 +150,17 @@ static int read_checked(struct sio_str text, struct hub_wire_msg *out)
         MEMBER(KIND_ARRAY, heard, 0),
     };
     struct sio_str type;
+    int rv;
 
     *out = (struct hub_wire_msg){.type = HUB_WIRE_N_TYPES};
     if (text.len < 2 || text.ptr[0] != '{' || text.ptr[text.len - 1] != '}' ||
         !utf8_check(text.ptr, text.len) || json_check(text) < 0)
         return SIO_ERR_PARSE;
-    if (read_object(text, members, N_ELEMENTS(members), out) < 0 || !is_id(out->hub) ||
-        !json_get(text, "type", &type) || json_type(type) != JSON_STRING)
+    rv = read_object(text, members, N_ELEMENTS(members), out);
+    if (rv < 0)
+        return rv;
+    if (!is_id(out->hub) || !json_get(text, "type", &type) ||
+        json_type(type) != JSON_STRING)
         return SIO_ERR_PARSE;
     for (size_t i = 0; i < N_ELEMENTS(type_names); i++)
         if (json_string_eq(type, sio_str_from(type_names[i])))
@@ -230,7 +235,7 @@ int hub_wire_read_heard(struct sio_str item, char nuc[HUB_ID_MAX + 1], uint64_t 
     struct sio_str key, id, number;
 
     if (json_type(item) != JSON_ARRAY || !json_next(&it, &key, &id) ||
-        !json_next(&it, &key, &number) || !read_text(id, nuc, HUB_ID_MAX))
+        !json_next(&it, &key, &number) || read_text(id, nuc, HUB_ID_MAX) < 0)
         return SIO_ERR_PARSE;
     return str_to_u64(number, HUB_WIRE_MAX_INT, us) < 0 ? SIO_ERR_PARSE : SIO_OK;
 }

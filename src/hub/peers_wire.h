@@ -81,8 +81,8 @@ struct hub_wire_msg {
 };
 
 /*
- * SIO_OK; SIO_ERR_TOO_BIG; SIO_ERR_PARSE: no such message, or what its type must have is
- * missing.
+ * SIO_OK; SIO_ERR_NOMEM; SIO_ERR_TOO_BIG; SIO_ERR_PARSE: no such message, or what its type
+ * must have is missing.
  */
 int hub_wire_read(struct sio_str text, struct hub_wire_msg *out);
 

@@ -619,6 +619,29 @@ static void survives_the_want_of_memory(void **state)
     }
 }
 
+/* A change, and a whole state, for which there was no room when they came. */
+static void asks_again_for_what_it_had_no_memory_for(void **state)
+{
+    (void)state;
+    alloc_fail_each(n)
+    {
+        alloc_fail_pause();
+        attach(&hubs[0], 0, "norte", 10);
+        alloc_fail_resume();
+        fake_bus_deliver(); /* the change */
+        seconds(2);
+        assert_all_list("norte@a ");
+        alloc_fail_pause();
+        attach(&hubs[0], 1, "sur", 20);
+        fake_bus_lose();
+        seconds(3); /* the state */
+        assert_all_list("norte@a sur@a ");
+        detach(&hubs[0], 0);
+        detach(&hubs[0], 1);
+        settle();
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -641,6 +664,7 @@ int main(void)
         TEST(a_message_goes_to_one_hub),
         TEST(hubs_agree_after_any_mishap),
         TEST(survives_the_want_of_memory),
+        TEST(asks_again_for_what_it_had_no_memory_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
