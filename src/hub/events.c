@@ -355,13 +355,13 @@ static void on_nuc_register(struct sio_socket *s, struct sio_event *e, void *use
         hub_events_ignore(hub, s, e, sio_strerror(rv));
         return;
     }
+    hub_relay_nuc(hub, nuc);
+    hub_live_agents_changed(hub);
     /* Stored, but not confirmed: what has no length. */
     type = json_type(camaras);
     if (type != JSON_ARRAY && type != JSON_OBJECT && type != JSON_STRING)
         return;
     log_info(hub->log, "nuc_id=%s registered", nuc->id);
-    hub_relay_nuc(hub, nuc);
-    hub_live_agents_changed(hub);
     emit_status(s, "registered", nuc->id, NULL);
     hub_snapshot_ask_again(hub, nuc);
     hub_events_acknowledge(e);

@@ -45,15 +45,30 @@ static bool connected_before(const struct hub_nuc *a, const struct hub_nuc *b)
     return strcmp(a->id, b->id) < 0;
 }
 
-/* In order of connection: nearly always at the end. */
+static struct hub_nuc *nuc_at(struct list *link)
+{
+    return container_of(link, struct hub_nuc, link);
+}
+
+static bool is_in_place(const struct hub_registry *r, const struct hub_nuc *nuc)
+{
+    struct list *before = nuc->link.prev, *behind = nuc->link.next;
+
+    return list_linked(&nuc->link) &&
+           (before == &r->nucs || connected_before(nuc_at(before), nuc)) &&
+           (behind == &r->nucs || connected_before(nuc, nuc_at(behind)));
+}
+
+/* In order of connection: nearly always at the end, or where it was. */
 static void place(struct hub_registry *r, struct hub_nuc *nuc)
 {
     struct list *behind;
 
+    if (is_in_place(r, nuc))
+        return;
     list_remove(&nuc->link);
     behind = r->nucs.prev;
-    while (behind != &r->nucs &&
-           connected_before(nuc, container_of(behind, struct hub_nuc, link)))
+    while (behind != &r->nucs && connected_before(nuc, nuc_at(behind)))
         behind = behind->prev;
     list_prepend(behind, &nuc->link);
 }

@@ -45,7 +45,7 @@ int hub_relay_connect(struct hub *hub, struct sio_diag *diag);
 int hub_relay_begin(struct hub *hub, struct sio_diag *diag);
 /* Says bye. */
 void hub_relay_stop(struct hub *hub);
-/* After the servers, before live view and store: no other hub is known any more. */
+/* After servers and live view, before the store: no other hub is known any more. */
 void hub_relay_fini(struct hub *hub);
 
 /* A NUC has come to this hub, or registered; its last socket here goes. */

@@ -97,6 +97,15 @@ def _():
         hubs.wait_lists(lambda s: nuc_ids(s) == ["nuc_a"] and camera_ips(s) == {CAM}, "lists")
 
 
+@case("what an agent registers in place of a list is listed on all hubs")
+def _():
+    with Hubs(2) as hubs, come(hubs[0], "nuc_a", CAM) as a:
+        for odd in (5, None, {"x": [1, "á"]}, "uno"):
+            a.emit("nuc_register", {"nuc_id": "nuc_a", "camaras": odd})
+            hubs.wait_lists(lambda s: [n["camaras"] for n in s["/api/nucs"]["nucs"]] == [odd],
+                            "lists")
+
+
 @case("heartbeats of another hub's agents move")
 def _():
     with Hubs(2) as hubs, come(hubs[0], "nuc_a") as a:
