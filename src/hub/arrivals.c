@@ -149,7 +149,7 @@ static struct sio_str given(struct sio_str raw, const char *otherwise)
 
 /* To viewers, in the order of fields that they have always got. */
 static void emit_update(struct hub *hub, struct sio_slice value,
-                       const struct hub_picture *p, uint32_t number, bool local)
+                        const struct hub_picture *p, uint32_t number, bool local)
 {
     struct sio_str rooms[] = {HUB_ROOM_VIEWERS};
     struct sio_target target = {.rooms = rooms, .n_rooms = 1, .local = local};

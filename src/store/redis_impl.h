@@ -45,9 +45,9 @@ struct redis_key {
     bool unwritten; /* Redis has not said that it has what was put here */
     bool writing;
     bool writing_own; /* and not what was fetched */
-    bool again;         /* to be written once more when that is done */
-    bool outdated;      /* Redis has something newer than memory */
-    bool missed;        /* Redis may not have what was put: look, and write it if so */
+    bool again;       /* to be written once more when that is done */
+    bool outdated;    /* Redis has something newer than memory */
+    bool missed;      /* Redis may not have what was put: look, and write it if so */
     bool fetching;
     bool overtaken; /* by a put, since the fetch began */
     bool refetch;   /* what is on its way may be outdated already */
