@@ -158,7 +158,10 @@ static void on_stats(struct sio_socket *s, struct sio_event *e, void *user)
     answer(e, o);
 }
 
-/* What crossed between servers: {up, sent, dropped, received, rejected, foreign, timeouts}. */
+/*
+ * What crossed between servers: {up, sent, dropped, tooBig, received, rejected, foreign,
+ * timeouts}.
+ */
 static void on_cluster(struct sio_socket *s, struct sio_event *e, void *user)
 {
     const struct app *app = user;
@@ -171,6 +174,7 @@ static void on_cluster(struct sio_socket *s, struct sio_event *e, void *user)
     cJSON_AddBoolToObject(o, "up", app->cluster && sio_cluster_is_up(app->cluster));
     cJSON_AddNumberToObject(o, "sent", (double)stats.n_sent);
     cJSON_AddNumberToObject(o, "dropped", (double)stats.n_dropped);
+    cJSON_AddNumberToObject(o, "tooBig", (double)stats.n_too_big);
     cJSON_AddNumberToObject(o, "received", (double)stats.n_received);
     cJSON_AddNumberToObject(o, "rejected", (double)stats.n_rejected);
     cJSON_AddNumberToObject(o, "foreign", (double)stats.n_foreign);

@@ -14,9 +14,11 @@
  * Redis is away or does not answer is lost and counted (Redis keeps no message for who
  * does not listen); calls that collect answers then end at once with what is known here.
  *
- * A message of another server that is larger than all that a client may send here
- * (sio_server_options.max_binary_bytes, and 64 KiB) is rejected and counted: servers that
- * send more to clients than they take from them raise that limit, all of them.
+ * A message between servers is at most as large as all that a client may send
+ * (sio_server_options.max_binary_bytes, and 64 KiB), as max_unsent below, and as 32 MiB.
+ * What is larger reaches this server's own clients only: it is not sent to the others, of
+ * Node neither, but counted, and told of in the log; from another server it is rejected.
+ * Servers that send more to clients than they take from them raise that limit, all of them.
  *
  * Whoever may publish on this Redis may send to every client and disconnect them: keep it
  * where only servers reach it, or give it users with rights (ACL) on channels.
@@ -112,6 +114,7 @@ SIOC_API struct sio_str sio_cluster_uid(const struct sio_cluster *c);
 struct sio_cluster_stats {
     uint64_t n_sent;    /* to Redis */
     uint64_t n_dropped; /* for want of a Redis that takes them */
+    uint64_t n_too_big; /* larger than other servers take: not sent */
     uint64_t n_lost;    /* sent, and the connection went before Redis had said so */
     uint64_t n_received;
     uint64_t n_rejected; /* of these: no message that this library understands */
@@ -147,8 +150,8 @@ SIOC_API void sio_emitter_free(struct sio_emitter *e);
  * To the clients of namespace nsp ("/") whom target names (NULL: all; except_socket and
  * local are not for emitters).  m stays the caller's.  What is sent while Redis is not
  * there yet waits, 1 MiB at most or one message.  SIO_OK; SIO_ERR_FULL: too much waits;
- * SIO_ERR_TOO_BIG: more than 16 MiB, which never goes; SIO_ERR_INVAL: not a name of a
- * namespace; SIO_ERR_NOMEM; what went wrong when m was built.
+ * SIO_ERR_TOO_BIG: more than 16 MiB, which never goes (servers may take less, see above);
+ * SIO_ERR_INVAL: not a name of a namespace; SIO_ERR_NOMEM; what went wrong when m was built.
  */
 SIOC_API int sio_emitter_emit(struct sio_emitter *e, struct sio_str nsp,
                               const struct sio_target *target, struct sio_message *m);

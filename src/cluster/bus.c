@@ -10,8 +10,6 @@
 #include "redis/conn.h"
 #include "redis/tls.h"
 
-#define MAX_UNSENT  ((size_t)16 * 1024 * 1024)
-#define MAX_MESSAGE ((size_t)32 * 1024 * 1024)
 #define LISTEN_IDLE \
     1000 /* ms; a listener that hears nothing asks whether Redis lives */
 #define LISTEN_HANG   3000  /* so a hung one is noticed within 5 s */
@@ -371,7 +369,8 @@ static int open_connections(struct cluster_bus *bus,
         return rv;
     bus->publisher = redis_conn_new(bus->loop, &conn_opts, &publisher_ops, bus);
     conn_opts.name = "listener";
-    conn_opts.max_reply = opts->max_message ? opts->max_message : MAX_MESSAGE;
+    conn_opts.max_reply =
+        opts->max_message ? opts->max_message : CLUSTER_BUS_MAX_MESSAGE;
     conn_opts.idle_ms = LISTEN_IDLE;
     conn_opts.hang_ms = LISTEN_HANG;
     if (!opts->publish_only)
@@ -393,7 +392,7 @@ struct cluster_bus *cluster_bus_new(struct net_loop *loop,
         return NULL;
     }
     bus->loop = loop;
-    bus->max_unsent = opts->max_unsent ? opts->max_unsent : MAX_UNSENT;
+    bus->max_unsent = opts->max_unsent ? opts->max_unsent : CLUSTER_BUS_MAX_UNSENT;
     for (size_t i = 0; i < N_KINDS; i++)
         map_init(&bus->channels[i]);
     list_init(&bus->watchers);

@@ -61,12 +61,16 @@ struct cluster_bus_watcher {
     void *user;
 };
 
+#define CLUSTER_BUS_MAX_UNSENT  ((size_t)16 * 1024 * 1024)
+#define CLUSTER_BUS_MAX_MESSAGE ((size_t)32 * 1024 * 1024)
+
 struct cluster_bus_options {
     struct sio_str url; /* redis/url.h */
-    size_t max_unsent;  /* bytes for a Redis that does not take them; 0: 16 MiB */
+    /* Bytes for a Redis that does not take them; 0: CLUSTER_BUS_MAX_UNSENT. */
+    size_t max_unsent;
     /*
-     * Of what others publish; 0: 32 MiB.  Something larger ends the connection, and costs
-     * what is published until it is back.
+     * Of what others publish; 0: CLUSTER_BUS_MAX_MESSAGE.  Something larger ends the
+     * connection, and costs what is published until it is back.
      */
     size_t max_message;
     bool publish_only; /* one connection; nobody can listen */

@@ -9,20 +9,22 @@ static const struct sio_str no_answer;
 /* To where all listen. */
 static int publish(struct cluster_adapter *a, struct wbuf *w)
 {
-    return cluster_publish(a->cluster, a->words->kind, a->words->all(a)->name, w, NULL);
+    return cluster_publish(a->cluster, a->words->kind, a->words->all(a)->name, w, NULL,
+                           cluster_max_message(a));
 }
 
 static int publish_broadcast(struct cluster_adapter *a, const struct sio_target *target,
                              struct wbuf *w, const struct sio_cluster_refs *refs)
 {
     const struct cluster_words *words = a->words;
+    size_t max = cluster_max_message(a);
 
     if (target && target->n_rooms == 1 && words->has_channel(a, target->rooms[0]))
-        return cluster_publish_to(a, words->kind, target->rooms[0], w, refs);
-    return cluster_publish(a->cluster, words->kind, a->channel, w, refs);
+        return cluster_publish_to(a, words->kind, target->rooms[0], w, refs, max);
+    return cluster_publish(a->cluster, words->kind, a->channel, w, refs, max);
 }
 
-/* SIO_OK also where Redis does not take it: then it is lost for the others, and counted. */
+/* SIO_OK also where it is not taken: then it is lost for the others, and counted. */
 static int broadcast_to_others(struct cluster_adapter *a,
                                const struct sio_target *target, struct sio_message *m)
 {

@@ -16,10 +16,11 @@
 #define DEFAULT_KEY                "socket.io"
 #define DEFAULT_REQUEST_TIMEOUT_MS 5000
 
-/* Room for what stands around a packet. */
+/* Room for what stands around a packet, and around a message. */
 #define MESSAGE_ROOM          65536
 
 #define COMPLAINTS_PER_MINUTE 5
+#define TOO_BIG_PER_MINUTE    1
 
 /* Answers that are published now reach nobody. */
 static void on_down(struct cluster_bus *bus, void *user)
@@ -39,6 +40,10 @@ static int take_options(struct sio_cluster *c, const struct sio_cluster_options 
     c->direct_answers = opts->direct_answers;
     c->request_timeout_ms = opts->request_timeout_ms ? opts->request_timeout_ms
                                                      : DEFAULT_REQUEST_TIMEOUT_MS;
+    c->max_sent = opts->max_unsent ? opts->max_unsent : CLUSTER_BUS_MAX_UNSENT;
+    if (c->max_sent > CLUSTER_BUS_MAX_MESSAGE)
+        c->max_sent = CLUSTER_BUS_MAX_MESSAGE;
+    c->max_sent -= c->max_sent > MESSAGE_ROOM ? MESSAGE_ROOM : 0;
     random_id(net_loop_random(c->loop), c->uid);
     c->key = mem_strndup(key, strlen(key));
     return c->key ? SIO_OK : SIO_ERR_NOMEM;
@@ -196,13 +201,34 @@ struct sio_namespace *cluster_namespace(const struct sio_cluster *c,
                 : NULL;
 }
 
+/* Nobody would take it, and some would lose their connection by it. */
+static int refuse_too_big(struct sio_cluster *c, struct sio_str channel, size_t len,
+                          size_t max)
+{
+    c->stats.n_too_big++;
+    if (log_limit(&c->too_big, net_loop_now_ms(c->loop), TOO_BIG_PER_MINUTE))
+        log_warn(net_loop_log(c->loop),
+                 "cluster: not sent to other servers channel=%.*s bytes=%zu max=%zu",
+                 STR_ARG(channel), len, max);
+    return SIO_ERR_TOO_BIG;
+}
+
 int cluster_publish(struct sio_cluster *c, enum cluster_topic_kind kind,
                     struct sio_str channel, struct wbuf *w,
-                    const struct sio_cluster_refs *refs)
+                    const struct sio_cluster_refs *refs, size_t max)
 {
     struct sio_slice slices[SIO_CLUSTER_MAX_SLICES];
+    size_t len = w->len;
     int rv = w->error;
-    struct sio_buf *buf = rv == SIO_OK ? wbuf_take(w) : NULL;
+    struct sio_buf *buf;
+
+    for (size_t i = 0; refs && i < refs->n; i++)
+        len += refs->items[i].slice.len;
+    if (max > c->max_sent)
+        max = c->max_sent;
+    if (rv == SIO_OK && len > max)
+        return refuse_too_big(c, channel, len, max);
+    buf = rv == SIO_OK ? wbuf_take(w) : NULL;
 
     if (buf) {
         size_t n = sio_cluster_slices(refs, buf, slices);
@@ -229,7 +255,7 @@ void cluster_add_channel(struct wbuf *w, const struct cluster_adapter *a,
 
 int cluster_publish_to(struct cluster_adapter *a, enum cluster_topic_kind kind,
                        struct sio_str name, struct wbuf *w,
-                       const struct sio_cluster_refs *refs)
+                       const struct sio_cluster_refs *refs, size_t max)
 {
     struct wbuf channel;
     int rv;
@@ -238,7 +264,7 @@ int cluster_publish_to(struct cluster_adapter *a, enum cluster_topic_kind kind,
     cluster_add_channel(&channel, a, name);
     rv = channel.error;
     if (rv == SIO_OK)
-        rv = cluster_publish(a->cluster, kind, wbuf_str(&channel), w, refs);
+        rv = cluster_publish(a->cluster, kind, wbuf_str(&channel), w, refs, max);
     wbuf_fini(&channel);
     return rv;
 }

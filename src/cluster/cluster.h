@@ -35,12 +35,14 @@ struct sio_cluster {
     char uid[RANDOM_ID_LEN + 1];
     uint32_t request_timeout_ms;
     bool direct_answers;
+    size_t max_sent;      /* bytes that any message may have: the bus takes no more */
     struct map adapters;  /* struct cluster_adapter.node, by name of the namespace */
     struct map questions; /* struct cluster_question.node, by id */
     struct list open;     /* the same ones, struct cluster_question.in_cluster */
     uint32_t n_foreign;   /* questions of others that are not yet answered: local.h */
     struct sio_cluster_stats stats;
     struct log_limit complaints;
+    struct log_limit too_big;
     struct cluster_python *python; /* NULL: no channel was named */
 };
 
@@ -107,13 +109,14 @@ struct sio_namespace *cluster_namespace(const struct sio_cluster *c,
                                         struct sio_str name);
 
 /*
- * Publishes what w holds, which is empty then, with refs (codec.h) or NULL.  Counts: sent
- * or dropped.  As cluster_bus_publish, and w's own error.
+ * Publishes what w holds, which is empty then, with refs (codec.h) or NULL.  Counts: sent,
+ * dropped or too big.  As cluster_bus_publish; w's own error; SIO_ERR_TOO_BIG: more bytes
+ * than max, which those who listen there take.
  */
 struct sio_cluster_refs;
 int cluster_publish(struct sio_cluster *c, enum cluster_topic_kind kind,
                     struct sio_str channel, struct wbuf *w,
-                    const struct sio_cluster_refs *refs);
+                    const struct sio_cluster_refs *refs, size_t max);
 
 /* KEY#NSP#name#, behind what w holds. */
 void cluster_add_channel(struct wbuf *w, const struct cluster_adapter *a,
@@ -121,13 +124,15 @@ void cluster_add_channel(struct wbuf *w, const struct cluster_adapter *a,
 /* cluster_publish there. */
 int cluster_publish_to(struct cluster_adapter *a, enum cluster_topic_kind kind,
                        struct sio_str name, struct wbuf *w,
-                       const struct sio_cluster_refs *refs);
+                       const struct sio_cluster_refs *refs, size_t max);
 
 /*
  * The most bytes that a message from another server may have: whatever a client may send
  * to that one has room.
  */
 size_t cluster_max_message(const struct cluster_adapter *a);
+/* An answer to a question may be a list of many sockets. */
+#define CLUSTER_MAX_ANSWER CLUSTER_BUS_MAX_MESSAGE
 
 /*
  * Something has come that is none of our messages: counts it, and tells the log, some

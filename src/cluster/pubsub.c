@@ -93,7 +93,8 @@ static const struct cluster_words words = {
 
 static void publish_answer(struct pubsub *p, struct sio_str channel, struct wbuf *w)
 {
-    (void)cluster_publish(p->base.cluster, CLUSTER_CHANNEL, channel, w, NULL);
+    (void)cluster_publish(p->base.cluster, CLUSTER_CHANNEL, channel, w, NULL,
+                          CLUSTER_MAX_ANSWER);
 }
 
 void pubsub_say(struct pubsub *p, const struct cluster_origin *to, struct wbuf *w)

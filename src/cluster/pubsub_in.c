@@ -12,9 +12,6 @@
 #include "cluster/questions.h"
 #include "socketio/recovery.h"
 
-/* An answer to a question of ours may be a list of many sockets. */
-#define MAX_ANSWER ((size_t)32 * 1024 * 1024)
-
 /* False: it is too big, and rejected. */
 static bool receive(struct pubsub *p, struct sio_str channel, struct sio_slice body,
                     size_t max)
@@ -377,7 +374,7 @@ void pubsub_on_response(struct cluster_topic *t, struct sio_str channel,
     int rv;
 
     (void)t;
-    if (!receive(p, channel, body, MAX_ANSWER))
+    if (!receive(p, channel, body, CLUSTER_MAX_ANSWER))
         return;
     /* What others asked need not be read. */
     if (list_empty(&p->base.questions)) {

@@ -65,7 +65,8 @@ static void on_answer(struct sio_event *e, void *user)
     wbuf_init(&w, UINT32_MAX);
     /* Bytes cannot be said here; Python's own servers do not answer then, either. */
     if (sio_python_write_callback(&w, q->host_id, &q->callback, e) == SIO_OK)
-        (void)cluster_publish(p->cluster, CLUSTER_CHANNEL, channel_of(p), &w, NULL);
+        (void)cluster_publish(p->cluster, CLUSTER_CHANNEL, channel_of(p), &w, NULL,
+                              CLUSTER_MAX_ANSWER);
     wbuf_fini(&w);
 }
 

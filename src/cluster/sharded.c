@@ -95,7 +95,8 @@ static int remote_join(struct sio_adapter *a, const struct sio_target *target,
 
 void sharded_say(struct sharded *s, const struct cluster_origin *to, struct wbuf *w)
 {
-    (void)cluster_publish_to(&s->base, CLUSTER_SHARD, to->uid, w, NULL);
+    (void)cluster_publish_to(&s->base, CLUSTER_SHARD, to->uid, w, NULL,
+                             CLUSTER_MAX_ANSWER);
 }
 
 static void say_count(struct cluster_adapter *a, const struct cluster_origin *to,

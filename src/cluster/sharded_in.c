@@ -8,9 +8,6 @@
 #include "cluster/questions.h"
 #include "cluster/sharded.h"
 
-/* An answer to a question of ours may be a list of many sockets. */
-#define MAX_ANSWER ((size_t)32 * 1024 * 1024)
-
 struct received {
     struct sharded *s;
     struct sio_cluster_msg msg;
@@ -257,7 +254,7 @@ void sharded_on_message(struct cluster_topic *t, struct sio_str channel,
     int rv;
 
     c->stats.n_received++;
-    if (body.len > (for_us ? MAX_ANSWER : cluster_max_message(&r.s->base))) {
+    if (body.len > (for_us ? CLUSTER_MAX_ANSWER : cluster_max_message(&r.s->base))) {
         cluster_reject(c, channel, SIO_ERR_TOO_BIG);
         return;
     }

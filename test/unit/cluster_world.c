@@ -10,10 +10,21 @@
 
 #include "cluster_world.h"
 
+static void note_warning(enum sio_log_level level, const char *line, size_t len,
+                         void *user)
+{
+    (void)level;
+    (void)line;
+    (void)len;
+    ((struct sio_world *)user)->n_warned++;
+}
+
 struct sio_cluster *cluster_world_open(struct sio_world *w,
                                        const struct sio_cluster_options *opts,
                                        const struct sio_server_options *server)
 {
+    const struct net_loop_options of_loop = {
+        .log = note_warning, .log_user = w, .log_level = SIO_LOG_WARN};
     struct sio_cluster_options of_cluster = {0};
     struct sio_server_options of_server = {0};
     struct sio_cluster *c;
@@ -23,7 +34,7 @@ struct sio_cluster *cluster_world_open(struct sio_world *w,
     if (server)
         of_server = *server;
     memset(w, 0, sizeof(*w));
-    w->loop = net_loop_new(NULL, NULL);
+    w->loop = net_loop_new(&of_loop, NULL);
     of_cluster.redis_url = "redis://localhost";
     c = sio_cluster_new(w->loop, &of_cluster, NULL);
     assert_non_null(c);

@@ -13,6 +13,7 @@ struct sio_world {
     struct sio_server *server;
     struct sio_namespace *ns; /* "/" */
     struct sio_socket *last;  /* that connected */
+    unsigned n_warned;        /* lines of a cluster's log */
     char log[4096];           /* "connect(/x) event(a) disconnect(reason)" */
 };
 

@@ -230,6 +230,78 @@ static void large_bytes_arrive_as_they_were(void **state)
     two_close(&t);
 }
 
+/* Others would reject it: they are not even sent it. */
+static void what_is_too_large_stays_here(void **state)
+{
+    const struct cluster_kind *kind = *state;
+    const struct sio_server_options small = {.max_binary_bytes = 100000};
+    struct sio_message *m = sio_message_new("large");
+    struct sio_slice slice = filled(200000, 'x');
+    struct eio_session *in_a, *in_b;
+    struct two t;
+
+    t.of_a = cluster_world_open(&t.a, &kind->opts, &small);
+    t.of_b = cluster_world_open(&t.b, &kind->opts, &small);
+    in_a = sio_world_join(&t.a, "", NULL);
+    in_b = sio_world_join(&t.b, "", NULL);
+    sio_message_add_binary(m, slice);
+    sio_buf_unref(slice.buf);
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_int_equal(sio_namespace_emit(t.a.ns, NULL, m), 1);
+        assert_non_null(strstr(fake_sent(in_a), "|<200000 bytes>"));
+        assert_int_equal(fake_bus_run(), 0);
+        assert_int_equal(stats_of(t.of_a).n_too_big, i);
+        assert_int_equal(t.a.n_warned, 1);
+    }
+    assert_int_equal(stats_of(t.of_a).n_dropped, 0);
+    assert_int_equal(stats_of(t.of_a).n_sent, 0);
+
+    /* A question is answered by those here. */
+    sio_namespace_emit_ack(t.a.ns, NULL, m, 500, note_answers, &t.a);
+    fake_text(in_a, "30[1]");
+    sio_world_expect(&t.a, "error(1)");
+    assert_int_equal(stats_of(t.of_a).n_too_big, 3);
+    assert_string_equal(fake_sent(in_b), "");
+    sio_message_free(m);
+
+    /* What others take goes out. */
+    m = sio_message_new("less");
+    slice = filled(150000, 'x');
+    sio_message_add_binary(m, slice);
+    sio_buf_unref(slice.buf);
+    sio_namespace_emit(t.a.ns, NULL, m);
+    fake_bus_run();
+    assert_non_null(strstr(fake_sent(in_b), "|<150000 bytes>"));
+    sio_message_free(m);
+    two_close(&t);
+}
+
+/* Nor is what Redis is never given, or what would cost the others their connection. */
+static void what_the_bus_does_not_take_stays_here(void **state)
+{
+    const struct cluster_kind *kind = *state;
+    const struct sio_server_options server = {.max_binary_bytes = 256000000};
+    struct sio_cluster_options opts = kind->opts;
+    struct sio_message *m;
+    struct sio_slice slice;
+    struct two t;
+
+    for (int i = 0; i < 2; i++) {
+        opts.max_unsent = i == 0 ? 200000 : 256000000;
+        t.of_a = cluster_world_open(&t.a, &opts, &server);
+        t.of_b = cluster_world_open(&t.b, &opts, &server);
+        slice = filled(i == 0 ? 200000 : 32 * 1024 * 1024, 'x');
+        m = sio_message_new("large");
+        sio_message_add_binary(m, slice);
+        sio_buf_unref(slice.buf);
+        sio_namespace_emit(t.a.ns, NULL, m);
+        assert_int_equal(fake_bus_run(), 0);
+        assert_int_equal(stats_of(t.of_a).n_too_big, 1);
+        sio_message_free(m);
+        two_close(&t);
+    }
+}
+
 static void a_target_holds_on_all_servers(void **state)
 {
     const struct cluster_kind *kind = *state;
@@ -358,82 +430,6 @@ static void orders_are_carried_out_everywhere(void **state)
 
 /* Redis */
 
-static void without_redis_each_server_is_alone(void **state)
-{
-    const struct cluster_kind *kind = *state;
-    struct sio_str room = SIO_STR_INIT("r"), other = SIO_STR_INIT("o");
-    struct sio_target target = {.rooms = &room, .n_rooms = 1};
-    struct sio_message *m = sio_message_new("m");
-    struct eio_session *in_a;
-    struct sio_socket *s;
-    struct two t;
-
-    two_open(&t, &kind->opts);
-    in_a = sio_world_join(&t.a, "", &s);
-
-    /* It goes while questions are open. */
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
-    sio_namespace_emit_ack(t.a.ns, NULL, m, 0, note_answers, &t.a);
-    fake_text(in_a, "30[1]");
-    sio_world_expect(&t.a, "");
-    fake_bus_down();
-    sio_world_expect(&t.a, "closed(here1) closed(1)");
-    fake_sent(in_a);
-
-    sio_socket_join(s, room);
-    assert_int_equal(sio_namespace_emit(t.a.ns, NULL, m), 1);
-    assert_string_equal(fake_sent(in_a), "2[\"m\"]");
-    assert_int_equal(stats_of(t.of_a).n_dropped, 1);
-    assert_int_equal(sio_namespace_emit(t.a.ns, &target, m), 1);
-    assert_string_equal(fake_sent(in_a), "2[\"m\"]");
-    assert_int_equal(stats_of(t.of_a).n_dropped, 2);
-    sio_socket_leave(s, room);
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
-    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
-    sio_world_expect(&t.a, "closed(here1) closed()");
-    assert_int_equal(sio_namespace_join_all(t.a.ns, NULL, &other, 1), SIO_ERR_CLOSED);
-    assert_int_equal(sio_namespace_room_size(t.a.ns, other), 1);
-
-    fake_bus_up();
-    fake_bus_hang(1000);
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
-    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
-    sio_world_expect(&t.a, "timeout(here2) timeout()");
-    fake_bus_hang(0);
-    fake_bus_refuse(SIO_ERR_FULL);
-    assert_int_equal(sio_namespace_emit(t.a.ns, NULL, m), 1);
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
-    sio_world_expect(&t.a, "full(here2)");
-    fake_bus_refuse(SIO_OK);
-    fake_bus_refuse_counts(true);
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
-    fake_bus_run();
-    sio_world_expect(&t.a, "closed(here2)");
-    sio_message_free(m);
-    two_close(&t);
-}
-
-/* A server has not answered when Redis goes. */
-static void who_waits_is_told_that_redis_has_gone(void **state)
-{
-    const struct cluster_kind *kind = *state;
-    struct sio_message *m = sio_message_new("q");
-    struct two t;
-
-    two_open(&t, &kind->opts);
-    fake_bus_others(1);
-    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
-    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
-    sio_namespace_emit_ack(t.a.ns, NULL, m, 0, note_answers, &t.a);
-    fake_bus_run();
-    sio_world_expect(&t.a, "");
-    fake_bus_down();
-    sio_world_expect(&t.a, "closed() closed() closed()");
-    assert_int_equal(stats_of(t.of_a).n_timeouts, 0);
-    sio_message_free(m);
-    two_close(&t);
-}
-
 /* What nobody can be told is not even written. */
 static void without_redis_nothing_is_written_for_it(void **state)
 {
@@ -561,12 +557,12 @@ int main(void)
         CASE(a_broadcast_reaches_each_client_once),
         CASE(large_texts_arrive_as_they_were),
         CASE(large_bytes_arrive_as_they_were),
+        CASE(what_is_too_large_stays_here),
+        CASE(what_the_bus_does_not_take_stays_here),
         CASE(a_target_holds_on_all_servers),
         CASE(who_is_away_is_not_forgotten),
         CASE(orders_are_carried_out_everywhere),
-        CASE(without_redis_each_server_is_alone),
         CASE(without_redis_nothing_is_written_for_it),
-        CASE(who_waits_is_told_that_redis_has_gone),
         CASE(no_call_is_lost_without_memory),
         CASE(a_cluster_is_made_whole_or_not_at_all),
     };

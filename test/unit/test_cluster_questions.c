@@ -223,6 +223,84 @@ static void servers_say_bytes_where_they_can(void **state)
     two_close(&t);
 }
 
+/* Redis */
+
+static void without_redis_each_server_is_alone(void **state)
+{
+    const struct cluster_kind *kind = *state;
+    struct sio_str room = SIO_STR_INIT("r"), other = SIO_STR_INIT("o");
+    struct sio_target target = {.rooms = &room, .n_rooms = 1};
+    struct sio_message *m = sio_message_new("m");
+    struct eio_session *in_a;
+    struct sio_socket *s;
+    struct two t;
+
+    two_open(&t, &kind->opts);
+    in_a = sio_world_join(&t.a, "", &s);
+
+    /* It goes while questions are open. */
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
+    sio_namespace_emit_ack(t.a.ns, NULL, m, 0, note_answers, &t.a);
+    fake_text(in_a, "30[1]");
+    sio_world_expect(&t.a, "");
+    fake_bus_down();
+    sio_world_expect(&t.a, "closed(here1) closed(1)");
+    fake_sent(in_a);
+
+    sio_socket_join(s, room);
+    assert_int_equal(sio_namespace_emit(t.a.ns, NULL, m), 1);
+    assert_string_equal(fake_sent(in_a), "2[\"m\"]");
+    assert_int_equal(stats_of(t.of_a).n_dropped, 1);
+    assert_int_equal(sio_namespace_emit(t.a.ns, &target, m), 1);
+    assert_string_equal(fake_sent(in_a), "2[\"m\"]");
+    assert_int_equal(stats_of(t.of_a).n_dropped, 2);
+    sio_socket_leave(s, room);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
+    sio_world_expect(&t.a, "closed(here1) closed()");
+    assert_int_equal(sio_namespace_join_all(t.a.ns, NULL, &other, 1), SIO_ERR_CLOSED);
+    assert_int_equal(sio_namespace_room_size(t.a.ns, other), 1);
+
+    fake_bus_up();
+    fake_bus_hang(1000);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
+    sio_world_expect(&t.a, "timeout(here2) timeout()");
+    fake_bus_hang(0);
+    fake_bus_refuse(SIO_ERR_FULL);
+    assert_int_equal(sio_namespace_emit(t.a.ns, NULL, m), 1);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
+    sio_world_expect(&t.a, "full(here2)");
+    fake_bus_refuse(SIO_OK);
+    fake_bus_refuse_counts(true);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
+    fake_bus_run();
+    sio_world_expect(&t.a, "closed(here2)");
+    sio_message_free(m);
+    two_close(&t);
+}
+
+/* A server has not answered when Redis goes. */
+static void who_waits_is_told_that_redis_has_gone(void **state)
+{
+    const struct cluster_kind *kind = *state;
+    struct sio_message *m = sio_message_new("q");
+    struct two t;
+
+    two_open(&t, &kind->opts);
+    fake_bus_others(1);
+    sio_namespace_fetch(t.a.ns, NULL, note_fetched, &t.a);
+    sio_namespace_side_emit(t.a.ns, m, 0, note_answers, &t.a);
+    sio_namespace_emit_ack(t.a.ns, NULL, m, 0, note_answers, &t.a);
+    fake_bus_run();
+    sio_world_expect(&t.a, "");
+    fake_bus_down();
+    sio_world_expect(&t.a, "closed() closed() closed()");
+    assert_int_equal(stats_of(t.of_a).n_timeouts, 0);
+    sio_message_free(m);
+    two_close(&t);
+}
+
 /* Bounds */
 
 /* Others ask more than anybody here answers. */
@@ -302,6 +380,8 @@ int main(void)
         CASE(servers_speak_to_each_other),
         CASE(an_answer_may_come_later),
         CASE(servers_say_bytes_where_they_can),
+        CASE(without_redis_each_server_is_alone),
+        CASE(who_waits_is_told_that_redis_has_gone),
         CASE(what_others_ask_is_bounded),
         CASE(questions_are_bounded),
         CASE(a_server_ends_with_questions_open),
