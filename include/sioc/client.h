@@ -314,8 +314,9 @@ SIOC_API int sio_client_socket_emit_ack(struct sio_client_socket *s,
 /*
  * Calls cb once: SIO_OK when all that was emitted so far is handed to the kernel
  * (polling: answered by the server), SIO_ERR_CLOSED when the connection is lost before.
- * For pacing large messages. SIO_OK, SIO_ERR_CLOSED (there is no connection; cb is not
- * called), SIO_ERR_NOMEM.
+ * What is kept until its namespace is joined is not waited for.  For pacing large
+ * messages.  SIO_OK, SIO_ERR_CLOSED (there is no connection; cb is not called),
+ * SIO_ERR_NOMEM.
  */
 SIOC_API int sio_client_on_flushed(struct sio_client *c,
                                    void (*cb)(int status, void *user), void *user);

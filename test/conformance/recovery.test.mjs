@@ -238,6 +238,20 @@ test('who says goodbye starts anew', async () => {
   world.stop();
 });
 
+for (const event of ['kick', 'kick-close']) {
+  test(`who was sent away by ${event} starts anew`, async () => {
+    const t = await start(['websocket']);
+    const gone = once(t.socket, 'disconnect');
+    t.socket.emit(event);
+    assert.equal((await soon(gone, 'the disconnect'))[0], 'io server disconnect');
+    const back = once(t.socket, 'connect');
+    t.socket.connect();
+    await soon(back, 'the client back');
+    assert.equal(t.socket.recovered, false);
+    t.stop();
+  });
+}
+
 test('what the server sends in a burst arrives once and in order', async () => {
   const world = await start(['polling', 'websocket']);
   const { socket } = world;
