@@ -114,12 +114,14 @@ static struct sio_waiting *find(struct sio_acks *acks, uint64_t id)
     return NULL;
 }
 
-void sio_acks_drop(struct sio_acks *acks, uint64_t id)
+bool sio_acks_drop(struct sio_acks *acks, uint64_t id)
 {
     struct sio_waiting *w = find(acks, id);
 
-    if (w)
-        forget(w);
+    if (!w)
+        return false;
+    forget(w);
+    return true;
 }
 
 bool sio_acks_answer(struct sio_acks *acks, uint64_t id, struct sio_event *e)

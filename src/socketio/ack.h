@@ -52,8 +52,11 @@ void sio_acks_take(struct sio_waiting *w);
 /* An id for an answer that is awaited elsewhere. */
 uint64_t sio_acks_reserve(struct sio_acks *acks);
 
-/* The packet with this id could not be sent: forgets it without a call. */
-void sio_acks_drop(struct sio_acks *acks, uint64_t id);
+/*
+ * The packet with this id could not be sent: forgets it without a call.  False: who
+ * waited was told meanwhile.
+ */
+bool sio_acks_drop(struct sio_acks *acks, uint64_t id);
 
 /* An answer has come.  False: nobody waits for it. */
 bool sio_acks_answer(struct sio_acks *acks, uint64_t id, struct sio_event *e);

@@ -101,9 +101,8 @@ int sio_client_socket_emit_ack(struct sio_client_socket *s, struct sio_message *
     if (rv < 0)
         return rv;
     rv = emit(s, m, true, id);
-    if (rv < 0)
-        sio_acks_drop(&s->acks, id);
-    return rv;
+    /* A listener may have left the namespace, which tells cb. */
+    return rv < 0 && sio_acks_drop(&s->acks, id) ? rv : SIO_OK;
 }
 
 static int replier_send(struct sio_replier *r, struct eio_msg *msg)

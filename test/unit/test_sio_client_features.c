@@ -305,6 +305,28 @@ static void what_is_sent_is_told_when_it_is_sent(void **state)
     free_world(w);
 }
 
+static void leave(struct sio_client_socket *s, struct sio_event *e, void *user)
+{
+    (void)e;
+    (void)user;
+    sio_client_socket_disconnect(s);
+}
+
+static void who_leaves_while_it_asks_is_told_once(void **state)
+{
+    struct sio_client_options o = {0};
+    struct world *w = joined(&o, session);
+
+    (void)state;
+    assert_int_equal(sio_client_socket_on_any_outgoing(w->socket, leave, NULL), SIO_OK);
+    assert_int_equal(emit_text(w, "one", 1, true), SIO_OK);
+    assert_int_equal(w->n_acks, 1);
+    assert_int_equal(w->ack_status, SIO_ERR_CLOSED);
+    assert_int_equal(emit_text(w, "two", 1, false), SIO_OK); /* kept */
+    free_world(w);
+    assert_int_equal(w->n_acks, 1);
+}
+
 /* Recovery. */
 
 static void it_asks_the_server_to_go_on_where_it_was(void **state)
@@ -697,6 +719,7 @@ int main(void)
         cmocka_unit_test(every_event_is_told_before_its_handler),
         cmocka_unit_test(a_listener_may_free_the_client),
         cmocka_unit_test(what_is_sent_is_told_when_it_is_sent),
+        cmocka_unit_test(who_leaves_while_it_asks_is_told_once),
         cmocka_unit_test(it_asks_the_server_to_go_on_where_it_was),
         cmocka_unit_test(a_pid_that_is_none_is_not_kept),
         cmocka_unit_test(auth_may_come_later),
