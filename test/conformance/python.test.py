@@ -365,7 +365,7 @@ CASES = (connects, events_and_acks, binary, more_than_a_megabyte, server_asks, b
 def main():
     passed = failed = 0
     words = sys.argv[1:]
-    server = Server("--ping-interval", "1000", "--ping-timeout", "2000",
+    server = Server("--ping-interval", "1000", "--ping-timeout", "20000",
                     "--max-payload", "4000000")
     for kind in (Plain, Asyncio):
         for transport, transports in TRANSPORTS.items():

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The demo command: shows a picture, and leaves nothing behind when it is stopped."""
+# TEST_TIMEOUT: 400
 
 import os
 import re
