@@ -11,6 +11,7 @@
 
 #define STACK_BYTES     (1024 * 1024)
 #define ERROR_MAX_BYTES 4096
+#define WHY_MAX_BYTES   (32 * 1024)
 #define REFUSED_BEFORE  "the login was refused before"
 
 struct agent_camera {
@@ -47,6 +48,7 @@ void agent_result_free(struct agent_result *r)
         return;
     sio_buf_unref(r->jpeg);
     sio_buf_unref(r->error);
+    sio_buf_unref(r->why);
     mem_free(r);
 }
 
@@ -62,8 +64,8 @@ static void set_deadline(struct agent_capture *capture, uint32_t ms)
 
 /* Sends the login only if it may be sent; *wait_ms > 0: it may not. */
 static enum agent_outcome take(struct agent_camera *c, const struct capture_ops *ops,
-                               struct agent_capture *capture, struct agent_result *r,
-                               uint64_t *wait_ms)
+                               struct agent_capture *capture, struct sio_buf **jpeg,
+                               struct sio_diag *why, uint64_t *wait_ms)
 {
     bool login = capture->target.user[0] != '\0';
     enum agent_outcome outcome;
@@ -71,18 +73,18 @@ static enum agent_outcome take(struct agent_camera *c, const struct capture_ops 
     set_deadline(capture, ops->timeout_ms);
     *wait_ms = login ? agent_logins_ask(c->logins, capture) : 0;
     if (*wait_ms > 0) {
-        sio_diag_set(&r->why, SIO_ERR_REFUSED, REFUSED_BEFORE);
+        sio_diag_set(why, SIO_ERR_REFUSED, REFUSED_BEFORE);
         return AGENT_REFUSED;
     }
     set_deadline(capture, ops->timeout_ms);
-    outcome = ops->take(capture, &r->jpeg, &r->why);
+    outcome = ops->take(capture, jpeg, why);
     if (login)
         agent_logins_tell(c->logins, &capture->target, outcome);
     return outcome;
 }
 
 static void try_attempt(struct agent_camera *c, struct agent_plan *plan, int attempt,
-                        struct agent_result *r)
+                        struct sio_buf **jpeg, struct wbuf *log)
 {
     const struct agent_endpoint *e =
         &c->source.endpoints[c->source.attempts[attempt].endpoint];
@@ -91,43 +93,55 @@ static void try_attempt(struct agent_camera *c, struct agent_plan *plan, int att
         .limits = c->limits,
         .cancel = &c->cancel,
     };
-    const bool refused = plan->round.n_refused > 0;
-    const struct sio_diag refusal = r->why;
     enum agent_outcome outcome = AGENT_PICTURE;
+    struct sio_diag why = {""};
     uint64_t wait_ms = 0;
 
     if (e->service != AGENT_SERVICE_TEST && !agent_plan_is_proven(plan, attempt)) {
         set_deadline(&capture, AGENT_PROBE_TIMEOUT_MS);
-        outcome = agent_probe(&capture, &r->why);
+        outcome = agent_probe(&capture, &why);
     }
     if (outcome == AGENT_PICTURE)
-        outcome = take(c, agent_capture_ops(e->service), &capture, r, &wait_ms);
+        outcome =
+            take(c, agent_capture_ops(e->service), &capture, jpeg, &why, &wait_ms);
     if (wait_ms > 0)
         agent_plan_lock(plan, attempt, wait_ms);
     else
         agent_plan_result(plan, attempt, outcome, now_ms());
-    if (refused) /* tells more than what came of the attempts behind it */
-        r->why = refusal;
+    if (outcome == AGENT_PICTURE)
+        return;
+    wbuf_add_cstr(log, log->len > 0 ? "; " : "");
+    agent_source_show(&c->source, (size_t)attempt, log);
+    wbuf_addf(log, ": %s", why.text);
+}
+
+static struct sio_buf *take_text(struct wbuf *w)
+{
+    struct sio_buf *b = w->len > 0 ? wbuf_take(w) : NULL;
+
+    wbuf_fini(w);
+    return b;
 }
 
 static void make_round(struct agent_camera *c, struct agent_result *r)
 {
     struct agent_plan plan;
-    struct wbuf w;
+    struct wbuf error, log;
     int attempt;
 
+    wbuf_init(&log, WHY_MAX_BYTES);
     agent_plan_init(&plan, &c->source, &c->memory, now_ms());
     if (plan.round.n_refused > 0)
-        sio_diag_set(&r->why, SIO_ERR_REFUSED, REFUSED_BEFORE);
+        wbuf_add_cstr(&log, REFUSED_BEFORE);
     while ((attempt = agent_plan_next(&plan)) >= 0)
-        try_attempt(c, &plan, attempt, r);
+        try_attempt(c, &plan, attempt, &r->jpeg, &log);
     r->wall_us = clock_wall_us();
+    r->why = take_text(&log);
     if (r->jpeg)
         return;
-    wbuf_init(&w, ERROR_MAX_BYTES);
-    agent_plan_error(&plan, &w);
-    r->error = wbuf_take(&w);
-    wbuf_fini(&w);
+    wbuf_init(&error, ERROR_MAX_BYTES);
+    agent_plan_error(&plan, &error);
+    r->error = take_text(&error);
 }
 
 static void on_posted(void *arg)

@@ -20,7 +20,7 @@ struct agent_result {
     struct sio_buf *jpeg;  /* or NULL */
     struct sio_buf *error; /* UTF-8; NULL if there is a picture */
     int64_t wall_us;       /* when it was taken */
-    struct sio_diag why;   /* for the log: what came of the last attempt */
+    struct sio_buf *why;   /* for the log: what came of each attempt; or NULL */
 };
 void agent_result_free(struct agent_result *r);
 

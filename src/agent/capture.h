@@ -69,8 +69,9 @@ const struct capture_ops *agent_capture_ops(enum agent_service service);
 bool agent_capture_over(const struct agent_capture *c);
 
 /*
- * Keeps FFmpeg from writing to stderr: its lines may hold addresses with passwords.
- * Once, before threads are made.
+ * Keeps FFmpeg from writing to stderr, since its lines may hold addresses with passwords,
+ * and from taking more memory at once than a large picture needs.  Once, before threads are
+ * made.
  */
 void agent_capture_setup(void);
 

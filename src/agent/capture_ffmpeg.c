@@ -18,6 +18,8 @@
 #define READ_CHUNK     (32 * 1024)
 #define USER_AGENT     "nuchub-agent"
 #define URL_SIZE       4096
+/* Of one block: the plane of a picture of AGENT_MAX_PIXELS. */
+#define MAX_ALLOC (AGENT_MAX_PIXELS + 16 * 1024 * 1024)
 
 /*
  * FFmpeg's log callback has no argument of ours, so the attempt that a thread is
@@ -52,6 +54,7 @@ static void on_av_log(void *object, int level, const char *fmt, va_list args)
 void agent_capture_setup(void)
 {
     av_log_set_callback(on_av_log);
+    av_max_alloc(MAX_ALLOC); /* it makes room for what a camera merely announces */
 }
 
 /* --- addresses -------------------------------------------------------------------- */

@@ -27,16 +27,16 @@ static void log_result(struct channel *ch, const struct agent_result *r)
 {
     const struct log *log = uplink_log(ch->uplink);
     const char *id = agent_camera_id(ch->camera);
+    int len = r->why ? (int)sio_buf_len(r->why) : 0;
+    const char *why = len > 0 ? (const char *)sio_buf_data(r->why) : "";
 
-    if (r->jpeg) {
-        if (ch->state != CHANNEL_GOOD)
-            log_info(log, "camera=%s state=activa bytes=%zu", id, sio_buf_len(r->jpeg));
-        ch->state = CHANNEL_GOOD;
-    } else {
-        if (ch->state != CHANNEL_BAD)
-            log_warn(log, "camera=%s state=sin_acceso why=\"%s\"", id, r->why.text);
-        ch->state = CHANNEL_BAD;
-    }
+    if (!r->jpeg && ch->state != CHANNEL_BAD)
+        log_warn(log, "camera=%s state=sin_acceso why=\"%.*s\"", id, len, why);
+    else if (len > 0)
+        log_debug(log, "camera=%s why=\"%.*s\"", id, len, why);
+    if (r->jpeg && ch->state != CHANNEL_GOOD)
+        log_info(log, "camera=%s state=activa bytes=%zu", id, sio_buf_len(r->jpeg));
+    ch->state = r->jpeg ? CHANNEL_GOOD : CHANNEL_BAD;
 }
 
 static void on_flushed(int status, void *user)

@@ -212,6 +212,36 @@ def _():
     equal([data for host, data in heard if host == "127.9.9.9" and b"Authorization" in data], [])
 
 
+@case("a camera that announces an answer of 2 GB costs no memory; the log tells of each attempt")
+def _():
+    taken = [0]
+
+    def serve(listener):
+        peer, _ = listener.accept()  # whether somebody listens
+        peer, _ = listener.accept()
+        peer.recv(4096)
+        try:
+            peer.sendall(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 2000000000\r\n\r\n")
+            while True:
+                taken[0] += peer.send(bytes(1 << 20))
+        except OSError:
+            peer.close()
+
+    nobody = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as camera, flask_server() as server:
+        thread = threading.Thread(target=serve, args=(camera,))
+        thread.start()
+        port = camera.getsockname()[1]
+        entry = f"x=rtsp://127.0.0.1:{port}/a?user=u&pwd={PASSWORD}|http://127.0.0.1:{nobody}/b"
+        with start_agent(server, [entry], INTERVALO_SNAPSHOT="3600") as a:
+            error = wait_for(lambda: told_of(server, "snapshot_error", "x"), "the error")
+            thread.join()
+            check(taken[0] < 500 << 20, f"{taken[0]} bytes were taken")
+            why = a.wait_log('camera=x state=sin_acceso why="(.*)"')[1]
+            check(f"127.0.0.1:{port}/a?: " in why and "/b: " in why, why)
+            check(PASSWORD not in str(error) + a.log(), "a password was shown")
+
+
 @case("a server asks for pictures: of a camera in the list, and of one that is not")
 def _():
     with flask_server("--ask", "a", "--ask", "127.7.7.7", "--ask", "192.0.2.1") as server:
