@@ -245,7 +245,7 @@ struct channel *channel_new_guest(struct agent_uplink *u, struct sio_str id,
 
 /* --- with the connection ----------------------------------------------------------------- */
 
-void channel_start(struct channel *ch)
+void channel_start(struct channel *ch, uint32_t again_ms)
 {
     struct agent_uplink *u = ch->uplink;
     const struct agent_feed_shape shape = warm_shape(u);
@@ -256,7 +256,7 @@ void channel_start(struct channel *ch)
     if (ch->warm)
         agent_feed_set_shape(ch->warm, &shape);
     channel_request(ch);
-    net_timer_start(&ch->timer, u->config->interval_ms);
+    net_timer_start(&ch->timer, again_ms);
 }
 
 void channel_stop(struct channel *ch)

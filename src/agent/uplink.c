@@ -123,10 +123,22 @@ static void send_register(struct agent_uplink *u)
     mem_free(ids);
 }
 
+/* After the first pictures, cameras have their turns spread over the interval. */
+static void start_channels(struct agent_uplink *u)
+{
+    uint64_t n_listed = u->n_channels - u->n_guests;
+    uint64_t n = 0;
+    struct channel *ch;
+
+    list_for_each (ch, struct channel, link, &u->channels) {
+        n += !ch->guest;
+        channel_start(ch, (uint32_t)(u->config->interval_ms * n / n_listed));
+    }
+}
+
 static void on_connect(struct sio_client_socket *s, void *user)
 {
     struct agent_uplink *u = user;
-    struct channel *ch;
 
     (void)s;
     u->joined = true;
@@ -136,8 +148,7 @@ static void on_connect(struct sio_client_socket *s, void *user)
     log_info(uplink_log(u), "hub=%s connected transport=%s", u->hub,
              sio_client_transport(u->client));
     send_register(u);
-    list_for_each (ch, struct channel, link, &u->channels)
-        channel_start(ch);
+    start_channels(u);
 }
 
 /* No pictures are taken that nobody would see; the next connection begins afresh. */

@@ -2,9 +2,10 @@
  * agent/uplink.h - the cameras' results on their way to the hub
  *
  * Registers on every connection, asks each listed camera for a picture at once and
- * then at every interval, and sends one picture at a time: the next when the kernel
- * has taken the last one.  A camera whose picture could not be sent in time offers a
- * newer one instead, so a slow link gets fewer pictures and no queue grows.
+ * then at every interval, each at its own time within it.  Sends one picture at a time:
+ * the next when the kernel has taken the last one.  A camera whose picture could not be
+ * sent in time offers a newer one instead, so a slow link gets fewer pictures and no queue
+ * grows.
  */
 #ifndef AGENT_UPLINK_H
 #define AGENT_UPLINK_H

@@ -90,8 +90,11 @@ struct channel *channel_new_guest(struct agent_uplink *u, struct sio_str id,
 /* Holds the camera's video open.  SIO_OK or SIO_ERR_IO. */
 int channel_keep_warm(struct channel *ch, struct sio_diag *diag);
 
-/* The hub is there: takes pictures, no larger than it takes them. */
-void channel_start(struct channel *ch);
+/*
+ * The hub is there: takes a picture, no larger than it takes them, the next one after
+ * again_ms, and then one at every interval.  A guest only when it is asked for.
+ */
+void channel_start(struct channel *ch, uint32_t again_ms);
 
 /* The hub has gone: drops what is under way. */
 void channel_stop(struct channel *ch);

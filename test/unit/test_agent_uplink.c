@@ -346,6 +346,23 @@ static void pictures_come_at_every_interval(void **state)
 }
 
 /* The kernel takes nothing: the first picture waits there, and no second is queued. */
+static void cameras_have_their_turns_spread_over_the_interval(void **state)
+{
+    struct hub h;
+
+    (void)state;
+    set_up(&h, "test://a,test://b,test://c,test://d", "8");
+    connect_hub();
+    assert_true(wait_sent(&h, "\"snapshot\"", 4, true));
+    assert_true(wait_sent(&h, "\"ip\":\"a\"", 2, true));
+    for (int i = 0; i < 12; i++) { /* 2 s are there until the next one */
+        net_loop_run_once(h.loop, TURN_MS);
+        flush(SIO_OK);
+    }
+    assert_int_equal(count_sent("\"snapshot\""), 5);
+    tear_down(&h);
+}
+
 static void a_slow_link_gets_one_picture_at_a_time(void **state)
 {
     struct hub h;
@@ -601,6 +618,7 @@ int main(void)
         cmocka_unit_test(each_connection_registers_and_brings_pictures_at_once),
         cmocka_unit_test(the_auth_object_names_the_nuc),
         cmocka_unit_test(pictures_come_at_every_interval),
+        cmocka_unit_test(cameras_have_their_turns_spread_over_the_interval),
         cmocka_unit_test(a_slow_link_gets_one_picture_at_a_time),
         cmocka_unit_test(nothing_is_sent_while_there_is_no_hub),
         cmocka_unit_test(a_ping_is_answered_before_its_ack),
