@@ -5,6 +5,8 @@
 
 #include <inttypes.h>
 
+#include <sioc/cluster.h>
+
 #include "base/buf.h"
 #include "base/json.h"
 #include "hub/hub_impl.h"
@@ -28,6 +30,12 @@ static void counter(struct wbuf *w, const char *name, const char *help, uint64_t
     wbuf_addf(w, "nuchub_%s %" PRIu64 "\n", name, value);
 }
 
+static void labelled(struct wbuf *w, const char *name, const char *label,
+                     const char *value, uint64_t n)
+{
+    wbuf_addf(w, "nuchub_%s{%s=\"%s\"} %" PRIu64 "\n", name, label, value, n);
+}
+
 static void write_sessions(struct wbuf *w, const struct eio_server_stats *s)
 {
     static const char *const codes[EIO_N_REFUSALS] = {
@@ -36,29 +44,23 @@ static void write_sessions(struct wbuf *w, const struct eio_server_stats *s)
     };
 
     head(w, "sessions", "gauge", "Sessions that are open, by transport.");
-    wbuf_addf(w, "nuchub_sessions{transport=\"websocket\"} %zu\n", s->n_websocket);
-    wbuf_addf(w, "nuchub_sessions{transport=\"polling\"} %zu\n",
-              s->n_sessions - s->n_websocket);
+    labelled(w, "sessions", "transport", "websocket", s->n_websocket);
+    labelled(w, "sessions", "transport", "polling", s->n_sessions - s->n_websocket);
     counter(w, "sessions_opened_total", "Sessions since the start.", s->n_opened);
     counter(w, "upgrades_total", "Sessions that went from polling to WebSocket.",
             s->n_upgraded);
     head(w, "messages_total", "counter", "Engine.IO messages, by direction.");
-    wbuf_addf(w, "nuchub_messages_total{direction=\"in\"} %" PRIu64 "\n",
-              s->messages_in);
-    wbuf_addf(w, "nuchub_messages_total{direction=\"out\"} %" PRIu64 "\n",
-              s->messages_out);
+    labelled(w, "messages_total", "direction", "in", s->messages_in);
+    labelled(w, "messages_total", "direction", "out", s->messages_out);
     head(w, "message_bytes_total", "counter", "Bytes of these messages.");
-    wbuf_addf(w, "nuchub_message_bytes_total{direction=\"in\"} %" PRIu64 "\n",
-              s->bytes_in);
-    wbuf_addf(w, "nuchub_message_bytes_total{direction=\"out\"} %" PRIu64 "\n",
-              s->bytes_out);
+    labelled(w, "message_bytes_total", "direction", "in", s->bytes_in);
+    labelled(w, "message_bytes_total", "direction", "out", s->bytes_out);
     counter(w, "messages_replaced_total",
             "Messages that a newer one took the place of, or that had no room.",
             s->n_dropped);
     head(w, "refused_total", "counter", "Engine.IO requests that were refused.");
     for (size_t i = 0; i < EIO_N_REFUSALS; i++)
-        wbuf_addf(w, "nuchub_refused_total{reason=\"%s\"} %" PRIu64 "\n", codes[i],
-                  s->n_refused[i]);
+        labelled(w, "refused_total", "reason", codes[i], s->n_refused[i]);
 }
 
 static void write_http(struct wbuf *w, const struct http_server_stats *s)
@@ -99,6 +101,27 @@ static void write_store(struct wbuf *w, const struct hub *hub)
           state == STORE_UP);
 }
 
+/* Of the Socket.IO server: events and calls, not what hubs say to each other. */
+static void write_adapter(struct wbuf *w, const struct sio_cluster *cluster)
+{
+    static const char crossed[] = "cluster_messages_total";
+    static const char lost[] = "cluster_messages_lost_total";
+    struct sio_cluster_stats s;
+
+    sio_cluster_stats(cluster, &s);
+    head(w, crossed, "counter", "Messages between servers, by direction.");
+    labelled(w, crossed, "direction", "in", s.n_received);
+    labelled(w, crossed, "direction", "out", s.n_sent);
+    head(w, lost, "counter", "Those that other servers did not get, by reason.");
+    labelled(w, lost, "reason", "no_redis", s.n_dropped);
+    labelled(w, lost, "reason", "too_big", s.n_too_big);
+    labelled(w, lost, "reason", "connection_lost", s.n_lost);
+    counter(w, "cluster_messages_rejected_total",
+            "Those that came, and were none or too large.", s.n_rejected);
+    counter(w, "cluster_timeouts_total",
+            "Answers of servers that did not come in time.", s.n_timeouts);
+}
+
 static void write_cluster(struct wbuf *w, const struct hub *hub)
 {
     const struct hub_peers_stats *s = &hub->peers.stats;
@@ -108,12 +131,13 @@ static void write_cluster(struct wbuf *w, const struct hub *hub)
     gauge(w, "cluster_up", "The other hubs can be heard.", hub_peers_up(&hub->peers));
     gauge(w, "hubs", "Hubs that act as one, this one included.",
           hub_peers_n(&hub->peers));
-    counter(w, "cluster_unsent_total", "Messages that other hubs did not get.",
-            s->n_unsent);
+    counter(w, "cluster_unsent_total",
+            "Messages between hubs that other hubs did not get.", s->n_unsent);
     counter(w, "cluster_rejected_total", "What came, and was no message between hubs.",
             s->n_rejected);
     counter(w, "cluster_missed_total",
             "Changes of other hubs that were missed, and asked for.", s->n_gaps);
+    write_adapter(w, hub->cluster);
 }
 
 static void on_metrics(struct http_request *r, void *user)

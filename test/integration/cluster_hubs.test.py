@@ -16,6 +16,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from hubs import Hubs, NeverTwice, Redis, cluster_hub, lists, nucs, together  # noqa: E402
 from live import Stream  # noqa: E402
+from metrics import metrics  # noqa: E402
 from nuchub import (FIXTURES, Connection, Program, SocketIO, agent, case, check,  # noqa: E402
                     equal, free_port, get_json, http, hub, jpeg_text, run_cases, snapshot,
                     wait_for)
@@ -140,6 +141,30 @@ def _():
         equal(hubs.redis.client().ttl(f"snapshot:{CAM}") > 290, True)
         for v in viewers:
             v.close()
+
+
+@case("what crosses between the servers is counted")
+def _():
+    with Hubs(2, settings="metrics = yes\n") as hubs, \
+            come(hubs[0], "nuc_a", CAM) as a, SocketIO(hubs[1].port) as v:
+        before = [metrics(h.port) for h in hubs]
+        for n in range(3):
+            a.emit("event", {"n": n})
+        v.until(lambda t: "event_update" in t and '"n":2' in t.replace(" ", ""))
+        after = [metrics(h.port) for h in hubs]
+        for m in after:
+            equal([m["nuchub_cluster_up",], m["nuchub_hubs",]], [1, 2])
+            equal([m["nuchub_cluster_messages_lost_total", r]
+                   for r in ("no_redis", "too_big", "connection_lost")], [0, 0, 0])
+            equal(m["nuchub_cluster_messages_rejected_total",], 0)
+        key = "nuchub_cluster_messages_total"
+        equal(after[0][key, "out"] - before[0][key, "out"], 3)
+        equal(after[1][key, "in"] - before[1][key, "in"], 3)
+        hubs.redis.stop()
+        wait_for(lambda: metrics(hubs[0].port)["nuchub_cluster_up",] == 0, "the loss")
+        a.emit("event", {"n": 3})
+        wait_for(lambda: metrics(hubs[0].port)[
+            "nuchub_cluster_messages_lost_total", "no_redis"] >= 1, "it to be counted")
 
 
 @case("pictures faster than Redis: every viewer ends with the newest one")

@@ -11,9 +11,8 @@ import subprocess
 import sys
 import warnings
 
-from prometheus_client.parser import text_string_to_metric_families
-
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from metrics import metrics  # noqa: E402
 from nuchub import (TOP, Closed, Connection, Polling, Program, SocketIO, case, check, equal,  # noqa: E402
                     free_port, get_json, http, hub, jpeg_text, make_ca, make_certificate,
                     program, run_cases, snapshot, temp_dir, wait_for)
@@ -44,21 +43,6 @@ nuc = nuc_sede2
 
 def cameras(port):
     return {c["ip"]: c for c in get_json(port, "/api/camaras/detectar")["camaras"]}
-
-
-def metrics(port):
-    """{(name, labels...): value}, as Prometheus would read it."""
-    r = http(port, "GET", "/metrics")
-    equal(r.status, 200)
-    check(r.get("Content-Type").startswith("text/plain; version=0.0.4"), r.get("Content-Type"))
-    found = {}
-    for family in text_string_to_metric_families(r.body.decode()):
-        check(family.documentation, f"{family.name} has no word of help")
-        for sample in family.samples:
-            key = (sample.name, *sample.labels.values())
-            check(key not in found, f"{key} is there twice")
-            found[key] = sample.value
-    return found
 
 
 @case("counters for Prometheus, where they are wanted")
