@@ -102,7 +102,7 @@ static void complete(struct eio_session *s)
     if (pings)
         t->ops->heartbeat(t);
     if (s->transport == t)
-        t->ops->flush(t);
+        eio_session_flush(s);
     if (s->table->on_upgrade && s->transport == t)
         s->table->on_upgrade(s, s->user);
 }

@@ -92,13 +92,6 @@ static void expire(struct eio_session *s)
         eio_session_abort(s, EIO_CLOSE_TRANSPORT_ERROR);
 }
 
-/* What was held back may go. */
-static void release(struct eio_session *s)
-{
-    s->held = false;
-    s->transport->ops->flush(s->transport);
-}
-
 static void on_timer(struct net_timer *timer, void *user)
 {
     struct eio_session *s = user;
@@ -109,7 +102,8 @@ static void on_timer(struct net_timer *timer, void *user)
         return;
     }
     if (s->state == EIO_OPEN && s->held) {
-        release(s);
+        s->held = false;
+        eio_session_flush(s);
     } else if (s->state == EIO_OPEN && !s->pinged) {
         s->pinged = true;
         s->transport->ops->heartbeat(s->transport);
@@ -137,7 +131,7 @@ static void on_turn_end(struct net_task *task)
     if (s->doomed)
         eio_session_abort(s, EIO_CLOSE_TRANSPORT_ERROR);
     else
-        s->transport->ops->flush(s->transport);
+        eio_session_flush(s);
 }
 
 void eio_sessions_init(struct eio_sessions *table, struct net_loop *loop)
@@ -317,6 +311,12 @@ void eio_session_abort(struct eio_session *s, enum eio_close_reason reason)
         end(s, reason, true);
 }
 
+void eio_session_flush(struct eio_session *s)
+{
+    if (s->transport->ops->flush(s->transport) < 0)
+        eio_session_fail(s, EIO_CLOSE_TRANSPORT_ERROR);
+}
+
 void eio_session_close(struct eio_session *s, enum eio_close_reason reason)
 {
     if (s->state != EIO_OPEN)
@@ -469,10 +469,13 @@ static int enqueue(struct eio_session *s, struct eio_msg *msg)
 
     if (rv != SIO_ERR_FULL || (!s->held && !s->transport->ops->writable(s->transport)))
         return rv;
-    /* A client that waits for data need not wait for the end of the turn. */
-    release(s);
-    if (s->state != EIO_OPEN)
-        return SIO_ERR_CLOSED;
+    /*
+     * A client that waits for data need not wait for the end of the turn.  Nobody is
+     * called from here: whoever sends may be walking through sessions.
+     */
+    s->held = false;
+    if (s->transport->ops->flush(s->transport) < 0)
+        return SIO_ERR_NOMEM;
     return eio_queue_push(&s->queue, msg, table->max_queue_bytes,
                           &table->stats.n_dropped);
 }
@@ -492,7 +495,7 @@ void eio_session_queue(struct eio_session *s, struct sio_str packet)
     int rv = msg ? enqueue_and_flush(s, msg) : SIO_ERR_NOMEM;
 
     eio_msg_unref(msg);
-    if (rv < 0 && rv != SIO_ERR_CLOSED)
+    if (rv < 0)
         doom(s, rv);
 }
 

@@ -147,6 +147,9 @@ enum eio_close_reason eio_session_reason_of(int error);
  */
 void eio_session_fail(struct eio_session *s, enum eio_close_reason reason);
 
+/* Sends what waits, as far as the transport can take it.  May end the session. */
+void eio_session_flush(struct eio_session *s);
+
 /*
  * Called by a transport's finish, when the close packet is out: s forgets it, and
  * it ends itself.

@@ -26,8 +26,11 @@ struct eio_transport_ops {
      */
     int (*send)(struct eio_transport *t, struct eio_msg *msg);
 
-    /* Sends what it can take of the session's queue.  May end the session. */
-    void (*flush)(struct eio_transport *t);
+    /*
+     * Sends what it can take of the session's queue.  SIO_OK (a session that is closing
+     * may have ended); an error: the caller is to end the session.
+     */
+    int (*flush)(struct eio_transport *t);
 
     /* Sends the server's part of the heartbeat: a ping, in protocol 3 a pong. */
     void (*heartbeat)(struct eio_transport *t);

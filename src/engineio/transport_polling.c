@@ -341,32 +341,30 @@ static void begin_reply(const struct polling *p, struct reply *reply,
     reply->no_compress = false;
 }
 
-static void polling_flush(struct eio_transport *t)
+static int polling_flush(struct eio_transport *t)
 {
     struct polling *p = polling_of(t);
-    struct eio_session *s = t->session;
     struct sio_slice small[REPLY_SLICES];
     struct reply reply;
     int rv = SIO_ERR_NOMEM;
 
     if (!p->poll)
-        return;
+        return SIO_OK;
     begin_reply(p, &reply, small);
     plan_reply(p, &reply);
     if (reply.n_queued == 0 && !p->ping_due && !reply.closes)
-        return;
+        return SIO_OK;
     if (reply.max_slices > REPLY_SLICES)
         reply.slices = mem_array(reply.max_slices, sizeof(*reply.slices));
     if (reply.slices)
         rv = answer_poll(p, &reply);
     if (reply.slices != small)
         mem_free(reply.slices);
-    if (rv < 0) {
-        eio_session_fail(s, EIO_CLOSE_TRANSPORT_ERROR);
-    } else if (reply.closes) {
-        eio_session_drained(s);
+    if (rv == SIO_OK && reply.closes) {
+        eio_session_drained(t->session);
         dissolve(p, NULL);
     }
+    return rv;
 }
 
 /* A pong keeps its place among the answers to what came with the ping. */
@@ -377,13 +375,13 @@ static void polling_heartbeat(struct eio_transport *t)
         return;
     }
     polling_of(t)->ping_due = true;
-    polling_flush(t);
+    eio_session_flush(t->session);
 }
 
 static void polling_finish(struct eio_transport *t, enum eio_close_reason reason)
 {
     (void)reason;
-    polling_flush(t);
+    eio_session_flush(t->session);
 }
 
 /* A client that said goodbye itself is let go with a noop. */
@@ -439,7 +437,7 @@ void eio_polling_get(struct eio_transport *t, struct http_request *r)
     }
     p->poll = r;
     http_request_set_data(r, t);
-    polling_flush(t);
+    eio_session_flush(t->session);
 }
 
 void eio_polling_release(struct eio_transport *t)
@@ -447,7 +445,7 @@ void eio_polling_release(struct eio_transport *t)
     struct polling *p = polling_of(t);
     struct eio_session *s = t->session;
 
-    polling_flush(t);
+    eio_session_flush(s);
     if (s->transport == t && p->poll)
         reply_type(take_poll(p), style_of(p), EIO_PACKET_NOOP);
 }

@@ -64,7 +64,7 @@ static void on_drain(struct ws *ws, void *user)
 
     (void)ws;
     if (w->base.session && !is_probed(w))
-        eio_websocket_ops.flush(&w->base);
+        eio_session_flush(w->base.session);
 }
 
 static void on_close(struct ws *ws, int code, void *user)
@@ -235,12 +235,9 @@ static int move_queue(struct websocket *w, bool all)
     return SIO_OK;
 }
 
-static void websocket_flush(struct eio_transport *t)
+static int websocket_flush(struct eio_transport *t)
 {
-    if (t->session->held)
-        return;
-    if (move_queue(websocket_of(t), false) < 0)
-        eio_session_fail(t->session, EIO_CLOSE_TRANSPORT_ERROR);
+    return t->session->held ? SIO_OK : move_queue(websocket_of(t), false);
 }
 
 /*

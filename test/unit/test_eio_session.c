@@ -18,6 +18,7 @@ struct fake {
     struct eio_transport base;
     bool writable;
     int send_result;
+    int flush_result;
     char log[256]; /* one letter a call */
     enum eio_close_reason reason;
 };
@@ -56,7 +57,7 @@ static int fake_send(struct eio_transport *t, struct eio_msg *msg)
 }
 
 /* Takes everything, if it is writable. */
-static void fake_flush(struct eio_transport *t)
+static int fake_flush(struct eio_transport *t)
 {
     struct eio_queue *q = &t->session->queue;
     struct eio_msg *msg;
@@ -65,6 +66,7 @@ static void fake_flush(struct eio_transport *t)
     note(t, 'f');
     while (fake_writable(t) && (msg = eio_queue_front(q, &part)))
         eio_queue_sent(q, msg->n_parts - part);
+    return container_of(t, struct fake, base)->flush_result;
 }
 
 static void fake_heartbeat(struct eio_transport *t)
@@ -500,6 +502,24 @@ static void a_waiting_client_is_served_before_it_is_too_much(void **state)
     assert_true(eio_queue_empty(&fix.session->queue));
 }
 
+static void a_client_that_cannot_be_served_ends_with_the_turn(void **state)
+{
+    int rv;
+
+    (void)state;
+    open_session(25000, 20000);
+    fix.fake.writable = true;
+    fix.fake.flush_result = SIO_ERR_NOMEM;
+    do {
+        rv = send_text("something", false);
+    } while (rv == SIO_OK);
+    assert_int_equal(rv, SIO_ERR_NOMEM);
+    assert_int_equal(fix.n_closed, 0); /* not under the feet of the sender */
+    turn();
+    assert_int_equal(fix.n_closed, 1);
+    assert_int_equal(fix.reason, EIO_CLOSE_TRANSPORT_ERROR);
+}
+
 static void knows_which_packets_a_client_may_send(void **state)
 {
     (void)state;
@@ -581,6 +601,7 @@ int main(void)
         TEST(volatile_messages_are_dropped_while_it_cannot_write),
         TEST(too_much_ends_it_with_the_turn),
         TEST(a_waiting_client_is_served_before_it_is_too_much),
+        TEST(a_client_that_cannot_be_served_ends_with_the_turn),
         TEST(knows_which_packets_a_client_may_send),
         TEST(a_closing_session_is_given_up_in_time),
         TEST(survives_each_failing_allocation),
