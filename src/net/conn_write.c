@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
-#define CONN_MAX_IOV 64
+#define CONN_MAX_IOV 1024 /* what Linux takes at once */
 
 /* The output queue. */
 
@@ -190,49 +190,47 @@ void conn_update_events(struct net_conn *c)
 
 /* Writing. */
 
-/* Sends n bytes of out.  Returns what the kernel took, or -1 after ending c. */
-static ssize_t send_some(struct net_conn *c, const struct msghdr *msg, size_t total)
+/* Of len bytes the kernel took n, or set errno.  Returns n, or -1 after ending c. */
+static ssize_t sent(struct net_conn *c, ssize_t n, size_t len)
 {
-    ssize_t n;
-
-    do /* one slice, as most often: sendmsg would cost more than send */
-        n = msg->msg_iovlen == 1 ? send(c->io.fd, msg->msg_iov[0].iov_base,
-                                        msg->msg_iov[0].iov_len, MSG_NOSIGNAL)
-                                 : sendmsg(c->io.fd, msg, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
+    if (n < 0 && errno != EAGAIN && errno != ENOBUFS && errno != EINTR) {
         conn_fail_errno(c, "send", errno);
         return -1;
     }
     if (n < 0)
         n = 0;
     c->bytes_out += (size_t)n;
-    c->blocked = (size_t)n < total;
+    c->blocked = (size_t)n < len;
     return n;
+}
+
+static ssize_t send_piece(struct net_conn *c, const void *p, size_t len)
+{
+    return sent(c, send(c->io.fd, p, len, MSG_NOSIGNAL), len);
+}
+
+static ssize_t send_many(struct net_conn *c)
+{
+    struct iovec iov[CONN_MAX_IOV];
+    struct msghdr msg = {.msg_iov = iov};
+    size_t total;
+
+    msg.msg_iovlen = queue_iov(&c->out, iov, CONN_MAX_IOV, &total);
+    return sent(c, sendmsg(c->io.fd, &msg, MSG_NOSIGNAL), total);
 }
 
 static void write_plain(struct net_conn *c)
 {
     while (c->out.n && !c->blocked) {
-        struct iovec iov[CONN_MAX_IOV];
-        struct msghdr msg = {.msg_iov = iov};
-        size_t total;
-        ssize_t n;
+        const struct sio_slice *first = &c->out.v[c->out.head];
+        /* One, as most often: sendmsg would cost more than send. */
+        ssize_t n =
+            c->out.n == 1 ? send_piece(c, first->ptr, first->len) : send_many(c);
 
-        msg.msg_iovlen = queue_iov(&c->out, iov, CONN_MAX_IOV, &total);
-        n = send_some(c, &msg, total);
         if (n < 0)
             return;
         queue_sent(&c->out, (size_t)n);
     }
-}
-
-static ssize_t send_piece(struct net_conn *c, const void *p, size_t len)
-{
-    struct iovec iov = {.iov_base = (void *)(uintptr_t)p, .iov_len = len};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-    return send_some(c, &msg, len);
 }
 
 bool conn_send_scratch(struct net_conn *c)

@@ -378,6 +378,25 @@ static void bytes_arrive_in_order_through_short_writes(void **state)
     free_world(w);
 }
 
+static void more_pieces_than_one_call_takes_arrive_in_order(void **state)
+{
+    enum { LEN = 7 * 5000 };
+    struct world *w = connected(state);
+    uint32_t sum;
+    struct sio_buf *b = noise(LEN, &sum);
+
+    for (size_t at = 0; at < LEN; at += 7) {
+        struct sio_slice s = {b, b->data + at, 7};
+
+        assert_int_equal(net_conn_send(w->client.conn, &s, 1), SIO_OK);
+    }
+    run_until(w, w->server.got == LEN);
+    assert_int_equal(w->server.sum, sum);
+    assert_int_equal(b->refs, 1);
+    sio_buf_unref(b);
+    free_world(w);
+}
+
 static void an_echo_of_everything_comes_back(void **state)
 {
     enum { LEN = 700000 };
@@ -928,6 +947,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PLAIN_AND_TLS(bytes_arrive_in_order_through_short_writes),
+        PLAIN_AND_TLS(more_pieces_than_one_call_takes_arrive_in_order),
         PLAIN_AND_TLS(an_echo_of_everything_comes_back),
         PLAIN_AND_TLS(a_paused_connection_gets_nothing_until_it_is_resumed),
         PLAIN_AND_TLS(whoever_saw_it_full_is_told_when_it_is_not),
