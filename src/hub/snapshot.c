@@ -418,15 +418,14 @@ static void on_jpeg(struct http_request *r, void *user)
 
 int hub_snapshot_route(struct hub *hub)
 {
-    static const struct http_handler json = {.on_request = on_snapshot,
-                                             .on_abort = on_abort};
-    static const struct http_handler jpeg = {.on_request = on_jpeg,
-                                             .on_abort = on_abort};
-    int rv =
-        http_server_route(hub->http, HTTP_GET, "/api/camaras/:/snapshot", &json, hub);
+    static const struct hub_route routes[] = {
+        {HTTP_GET,
+         "/api/camaras/:/snapshot",
+         {.on_request = on_snapshot, .on_abort = on_abort}},
+        {HTTP_GET,
+         "/api/camaras/:/snapshot.jpg",
+         {.on_request = on_jpeg, .on_abort = on_abort}},
+    };
 
-    if (rv < 0)
-        return rv;
-    return http_server_route(hub->http, HTTP_GET, "/api/camaras/:/snapshot.jpg", &jpeg,
-                             hub);
+    return hub_api_add_routes(hub, routes, N_ELEMENTS(routes));
 }
