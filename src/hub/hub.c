@@ -65,6 +65,7 @@ static void on_tick(struct net_timer *timer, void *user)
     hub_events_ask(hub);
     hub_programs_reap(hub);
     hub_snapshot_give_up(hub);
+    hub_registry_drop_old_jpegs(&hub->registry, net_loop_now_ms(hub->loop));
     /* While pictures come, their memory is used again at once. */
     if (!hub->trimmed && net_loop_now_ms(hub->loop) - hub->picture_ms > IDLE_MS) {
         hub->trimmed = true;

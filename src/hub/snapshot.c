@@ -347,11 +347,9 @@ static struct sio_buf *jpeg_of(struct snapshot_call *call,
     if (c && c->jpeg && c->jpeg_version == entry->version)
         return sio_buf_ref(c->jpeg);
     jpeg = hub_image_jpeg(image, error);
-    if (c && jpeg) {
-        hub_registry_drop_jpeg(c);
-        c->jpeg = sio_buf_ref(jpeg);
-        c->jpeg_version = entry->version;
-    }
+    if (c && jpeg)
+        hub_registry_keep_jpeg(c, jpeg, entry->version,
+                               net_loop_now_ms(call->hub->loop));
     return jpeg;
 }
 
