@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "alloc_fail.h"
 #include "base/list.h"
 #include "cluster/message.h"
 #include "cluster_world.h"
@@ -586,6 +587,45 @@ static void strange_answers_are_counted(void **state)
     two_close(&t);
 }
 
+/* Memory */
+
+static void come_without_memory(uint32_t max_away_ms)
+{
+    const struct sio_cluster_options opts = {
+        .mode = SIO_CLUSTER_SHARDED, .subscriptions = SIO_CLUSTER_DYNAMIC_PRIVATE};
+    const struct sio_server_options server = {.recovery = {.max_away_ms = max_away_ms}};
+
+    alloc_fail_each(n)
+    {
+        struct eio_session *s;
+        struct sio_cluster *c;
+        struct sio_world w;
+        size_t n_here;
+
+        alloc_fail_pause();
+        c = cluster_world_open(&w, &opts, &server);
+        s = fake_open(sio_server_engine(w.server));
+        alloc_fail_resume();
+        fake_text(s, "0");
+        alloc_fail_pause();
+        n_here = sio_namespace_n_sockets(w.ns);
+        if (max_away_ms == 0) /* else one that is lost at once may come back */
+            assert_int_equal(fake_bus_n_topics(), N_TOPICS + n_here);
+        cluster_world_close(&w, c);
+        assert_int_equal(fake_bus_n_topics(), 0);
+        fake_bus_reset();
+        fake_reset();
+        alloc_fail_resume();
+    }
+}
+
+static void a_socket_comes_with_its_channel_or_not_at_all(void **state)
+{
+    (void)state;
+    come_without_memory(0);
+    come_without_memory(10000);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -602,6 +642,7 @@ int main(void)
         cmocka_unit_test(names_do_not_collide),
         cmocka_unit_test(rubbish_is_counted),
         cmocka_unit_test(strange_answers_are_counted),
+        cmocka_unit_test(a_socket_comes_with_its_channel_or_not_at_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
