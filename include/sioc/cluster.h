@@ -65,7 +65,8 @@ struct sio_cluster_options {
      * unix://[user][:password@]/path/of/socket.  The certificate must be of one of the
      * system's CAs and for that host, unless the query says otherwise: ssl_ca_certs=FILE,
      * ssl_check_hostname=false, ssl_cert_reqs=none; ssl_certfile=FILE and ssl_keyfile=FILE
-     * are a certificate of ours.
+     * are a certificate of ours.  Of a Redis Cluster any node (Redis 6): the others are
+     * asked for, and get the same user and password.
      */
     const char *redis_url;
     const char *key; /* the beginning of all channels; NULL: "socket.io" */
@@ -181,8 +182,8 @@ SIOC_API int sio_emitter_flush(struct sio_emitter *e, uint32_t timeout_ms,
 
 /*
  * How many messages Redis has taken that nobody listened to: another key, another mode, no
- * server at all; with SIO_CLUSTER_SHARDED also an empty room.  Of a cluster of Redis only
- * those count that listen at the same node.
+ * server at all; with SIO_CLUSTER_SHARDED also an empty room.  With SIO_CLUSTER_PUBSUB only
+ * those of a Redis Cluster count that listen at the node that took it.
  */
 SIOC_API uint64_t sio_emitter_unheard(const struct sio_emitter *e);
 

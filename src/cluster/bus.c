@@ -1,61 +1,27 @@
 #include <config.h>
 
-#include "cluster/bus.h"
+#include "cluster/bus_impl.h"
 
 #include <assert.h>
 
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "redis/conn.h"
+#include "redis/slots.h"
 #include "redis/tls.h"
 
 #define LISTEN_IDLE \
     1000 /* ms; a listener that hears nothing asks whether Redis lives */
 #define LISTEN_HANG   3000  /* so a hung one is noticed within 5 s */
-#define RETRY_MS      1000  /* what could not be said */
+#define RETRY_MS      200   /* what could not be said */
+#define RETRY_SOON_MS 1000  /* what a cluster of Redis may take in a moment */
 #define RETRY_LATE_MS 10000 /* what was refused */
-#define N_KINDS       3
-
-/*
- * What this process has to do with a channel of Redis: it outlives its topics while an
- * answer is due, for what is said about one name is answered in turn.
- */
-struct bus_channel {
-    struct map_node node;
-    struct cluster_bus *bus;
-    struct cluster_topic *topics; /* NULL: nobody listens any more */
-    struct cluster_topic *next;   /* who hears next what has just come */
-    enum cluster_topic_kind kind;
-    unsigned n_open; /* SUBSCRIBEs whose answers are due */
-    bool asked;      /* SUBSCRIBE was said, and no UNSUBSCRIBE since */
-    bool awaited;    /* the bus is not up before the topics are confirmed */
-    bool telling;    /* them of what has come */
-    char name[];
-};
-
-struct cluster_bus {
-    struct net_loop *loop;
-    struct redis_url url;
-    struct redis_conn *publisher;
-    struct redis_conn *listener; /* NULL: nobody will listen */
-    struct map channels[N_KINDS];
-    struct list watchers;
-    struct net_task look;   /* whether it is up now */
-    struct net_timer retry; /* what has still to be said to the listener */
-    size_t n_awaited;       /* channels */
-    size_t max_unsent;
-    struct cluster_bus_stats stats;
-    bool up;
-    bool told_refused[2]; /* the log has it: of listening, of publishing */
-};
 
 /* Up and down. */
 
 static bool are_connected(const struct cluster_bus *bus)
 {
-    return redis_conn_is_up(bus->publisher) &&
-           (!bus->listener || redis_conn_is_up(bus->listener));
+    return redis_nodes_is_whole(bus->publisher) &&
+           (!bus->listener || redis_nodes_is_up(bus->listener));
 }
 
 /* A watcher may watch and unwatch, itself and others. */
@@ -104,8 +70,8 @@ static void go_down(struct cluster_bus *bus)
 }
 
 /* Once in each spell: others have thousands of rooms, and a user's rights seldom change. */
-static void tell_refused(struct cluster_bus *bus, bool publishing, const char *command,
-                         const struct redis_reply *reply)
+void cluster_bus_tell_refused(struct cluster_bus *bus, bool publishing,
+                              const char *command, const struct redis_reply *reply)
 {
     struct sio_str text = {"", 0};
 
@@ -122,9 +88,10 @@ static void tell_refused(struct cluster_bus *bus, bool publishing, const char *c
 
 /* Channels: what is said to the listener follows what the topics want. */
 
-static const char *const subscribe[N_KINDS] = {"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"};
-static const char *const unsubscribe[N_KINDS] = {"UNSUBSCRIBE", "PUNSUBSCRIBE",
-                                                 "SUNSUBSCRIBE"};
+static const char *const subscribe[CLUSTER_N_KINDS] = {"SUBSCRIBE", "PSUBSCRIBE",
+                                                       "SSUBSCRIBE"};
+static const char *const unsubscribe[CLUSTER_N_KINDS] = {"UNSUBSCRIBE", "PUNSUBSCRIBE",
+                                                         "SUNSUBSCRIBE"};
 
 static struct bus_channel *find_channel(const struct cluster_bus *bus,
                                         enum cluster_topic_kind kind,
@@ -168,18 +135,50 @@ static void retry_within(struct cluster_bus *bus, uint32_t ms)
         (void)net_timer_start(&bus->retry, ms);
 }
 
+/* Where Redis is a cluster, it may be served in a moment. */
+static uint32_t retry_after(const struct redis_reply *reply)
+{
+    struct sio_str text = {"", 0};
+
+    redis_reply_text(reply, &text);
+    return redis_error_passes(text) ? RETRY_SOON_MS : RETRY_LATE_MS;
+}
+
+static int say(struct bus_channel *ch, const char *word, redis_reply_cb cb)
+{
+    struct redis_nodes *listener = ch->bus->listener;
+    const struct sio_slice args[2] = {redis_arg(sio_str_from(word)),
+                                      redis_arg(ch->node.key)};
+    const struct redis_request r = {.args = args, .n = 2};
+
+    if (redis_nodes_unsent(listener) >= ch->bus->max_unsent)
+        return SIO_ERR_FULL;
+    if (!cb)
+        return redis_nodes_request_at(listener, ch->at, &r, NULL, NULL);
+    ch->at = redis_nodes_where(listener, cluster_bus_key(ch->kind, ch->node.key));
+    return redis_nodes_request(listener, cluster_bus_key(ch->kind, ch->node.key), &r,
+                               cb, ch);
+}
+
 static void on_subscribed(int status, const struct redis_reply *reply, void *user)
 {
     struct bus_channel *ch = user;
     struct cluster_bus *bus = ch->bus;
+    uint32_t was_at = ch->at;
 
     ch->n_open--;
+    if (status == SIO_OK)
+        ch->at = redis_nodes_speaker(bus->listener);
+    else if (ch->n_open == 0)
+        ch->asked = false;
     if (status == SIO_ERR_REFUSED) {
-        tell_refused(bus, false, subscribe[ch->kind], reply);
-        if (ch->n_open == 0)
-            ch->asked = false;
-        retry_within(bus, RETRY_LATE_MS);
-    } else if (status == SIO_OK && ch->n_open == 0 && ch->topics && ch->asked) {
+        cluster_bus_tell_refused(bus, false, subscribe[ch->kind], reply);
+        retry_within(bus, retry_after(reply));
+    } else if (status < 0) {
+        retry_within(bus, RETRY_SOON_MS);
+    } else if (!ch->asked && ch->at != was_at) {
+        (void)say(ch, unsubscribe[ch->kind], NULL); /* which went elsewhere before */
+    } else if (ch->n_open == 0 && ch->topics && ch->asked) {
         set_confirmed(ch, true);
         stop_awaiting(ch);
     }
@@ -189,23 +188,20 @@ static void on_subscribed(int status, const struct redis_reply *reply, void *use
 /* Says what is to be said.  Where it cannot be, it is tried again later. */
 static void settle(struct bus_channel *ch)
 {
-    struct cluster_bus *bus = ch->bus;
     bool wanted = ch->topics != NULL;
-    const char *word = wanted ? subscribe[ch->kind] : unsubscribe[ch->kind];
-    const struct sio_slice args[2] = {redis_arg(sio_str_from(word)),
-                                      redis_arg(ch->node.key)};
-    int rv = SIO_ERR_FULL;
+    int rv;
 
     if (wanted == ch->asked)
         return;
-    if (redis_conn_unsent(bus->listener) < bus->max_unsent)
-        rv = redis_conn_command(bus->listener, args, 2, wanted ? on_subscribed : NULL,
-                                ch);
+    rv = wanted ? say(ch, subscribe[ch->kind], on_subscribed)
+                : say(ch, unsubscribe[ch->kind], NULL);
     if (rv == SIO_OK) {
         ch->asked = wanted;
         ch->n_open += wanted;
     } else if (rv != SIO_ERR_CLOSED) {
-        retry_within(bus, RETRY_MS);
+        retry_within(ch->bus, RETRY_MS);
+    } else if (!wanted) {
+        ch->asked = false; /* where it was listened to is no more */
     }
 }
 
@@ -215,7 +211,7 @@ static void each_channel(struct cluster_bus *bus, channel_fn fn)
 {
     struct map_pos pos;
 
-    for (size_t kind = 0; kind < N_KINDS; kind++)
+    for (size_t kind = 0; kind < CLUSTER_N_KINDS; kind++)
         for (struct map_node *n = map_first(&bus->channels[kind], &pos); n;
              n = map_next(&bus->channels[kind], &pos))
             fn(container_of(n, struct bus_channel, node));
@@ -239,7 +235,7 @@ static void on_retry(struct net_timer *timer, void *user)
  */
 static void await(struct bus_channel *ch)
 {
-    if (ch->topics) {
+    if (ch->topics && !ch->awaited) {
         ch->awaited = true;
         ch->bus->n_awaited++;
     }
@@ -255,15 +251,25 @@ static void forget(struct bus_channel *ch)
     release_channel(ch);
 }
 
-/* A cluster of Redis has moved the channel: nothing comes from here any more. */
-static void on_moved(struct cluster_bus *bus, struct sio_str name)
+/* Nothing comes any more from where it was listened to. */
+static void listen_again(struct bus_channel *ch)
+{
+    ch->asked = false;
+    set_confirmed(ch, false);
+    await(ch);
+}
+
+/* A cluster of Redis has moved the channel. */
+static void on_moved(struct cluster_bus *bus, uint32_t node, struct sio_str name)
 {
     struct bus_channel *ch = find_channel(bus, CLUSTER_SHARD, name);
 
-    if (!ch || !ch->topics || ch->n_open > 0)
+    if (!ch || !ch->topics || ch->n_open > 0 || ch->at != node)
         return;
-    ch->asked = false;
-    retry_within(bus, RETRY_MS);
+    redis_nodes_doubt(bus->listener);
+    redis_nodes_doubt(bus->publisher);
+    listen_again(ch);
+    go_down(bus);
 }
 
 /* The connections. */
@@ -283,27 +289,28 @@ static void tell_topics(struct bus_channel *ch, struct sio_str channel,
     release_channel(ch);
 }
 
-static void on_push(struct redis_conn *c, const struct redis_reply *reply, void *user)
+static void on_push(struct redis_nodes *n, uint32_t node,
+                    const struct redis_reply *reply, void *user)
 {
     struct cluster_bus *bus = user;
     enum cluster_topic_kind kind = CLUSTER_CHANNEL;
     struct sio_str word, name, channel, body;
-    size_t n = redis_reply_count(reply); /* 3 or more */
+    size_t n_items = redis_reply_count(reply); /* 3 or more */
     struct bus_channel *ch;
 
-    (void)c;
+    (void)n;
     if (!redis_reply_text(redis_reply_at(reply, 0), &word) ||
         !redis_reply_text(redis_reply_at(reply, 1), &name))
         return;
     if (str_eq_cstr(word, "sunsubscribe")) {
-        on_moved(bus, name);
+        on_moved(bus, node, name);
         return;
     }
     if (word.ptr[0] != 'm')
         kind = word.ptr[0] == 'p' ? CLUSTER_PATTERN : CLUSTER_SHARD;
-    if (n != (kind == CLUSTER_PATTERN ? 4 : 3) ||
-        !redis_reply_text(redis_reply_at(reply, n - 2), &channel) ||
-        !redis_reply_text(redis_reply_at(reply, n - 1), &body))
+    if (n_items != (kind == CLUSTER_PATTERN ? 4 : 3) ||
+        !redis_reply_text(redis_reply_at(reply, n_items - 2), &channel) ||
+        !redis_reply_text(redis_reply_at(reply, n_items - 1), &body))
         return;
     ch = find_channel(bus, kind, name);
     if (!ch || !ch->topics)
@@ -312,33 +319,81 @@ static void on_push(struct redis_conn *c, const struct redis_reply *reply, void 
     tell_topics(ch, channel, redis_arg(body));
 }
 
-static void on_publisher_up(struct redis_conn *c, void *user)
+static void on_publisher_up(struct redis_nodes *n, void *user)
 {
-    (void)c;
+    (void)n;
     look_soon(user);
 }
 
-static void on_publisher_down(struct redis_conn *c, void *user)
+static void on_publisher_down(struct redis_nodes *n, void *user)
 {
-    (void)c;
+    (void)n;
     go_down(user);
 }
 
-static void on_listener_up(struct redis_conn *c, void *user)
+/* What was said to it is lost; what is for others is still taken. */
+static void on_publisher_lost(struct redis_nodes *n, uint32_t node, void *user)
 {
-    (void)c;
+    (void)n;
+    (void)node;
+    go_down(user);
+    look_soon(user);
+}
+
+/* Who listens learns by itself only of what it loses. */
+static void on_publisher_changed(struct redis_nodes *n, void *user)
+{
+    struct cluster_bus *bus = user;
+
+    (void)n;
+    if (bus->listener)
+        redis_nodes_doubt(bus->listener);
+    look_soon(bus);
+}
+
+static void on_listener_up(struct redis_nodes *n, void *user)
+{
+    (void)n;
     each_channel(user, await);
     look_soon(user);
 }
 
-static void on_listener_down(struct redis_conn *c, void *user)
+static void on_listener_down(struct redis_nodes *n, void *user)
 {
     struct cluster_bus *bus = user;
 
-    (void)c;
+    (void)n;
     each_channel(bus, forget);
     net_timer_stop(&bus->retry);
     go_down(bus);
+}
+
+static void on_listener_lost(struct redis_nodes *n, uint32_t node, void *user)
+{
+    struct cluster_bus *bus = user;
+    struct map_pos pos;
+    bool any = false;
+
+    (void)n;
+    for (size_t kind = 0; kind < CLUSTER_N_KINDS; kind++)
+        for (struct map_node *m = map_first(&bus->channels[kind], &pos); m;
+             m = map_next(&bus->channels[kind], &pos)) {
+            struct bus_channel *ch = container_of(m, struct bus_channel, node);
+
+            if (!ch->asked || ch->at != node)
+                continue;
+            any |= ch->topics != NULL;
+            listen_again(ch);
+            release_channel(ch);
+        }
+    if (any)
+        go_down(bus);
+}
+
+static void on_listener_changed(struct redis_nodes *n, void *user)
+{
+    (void)n;
+    each_channel(user, settle_and_release);
 }
 
 /* Beginning and end. */
@@ -347,13 +402,17 @@ static int open_connections(struct cluster_bus *bus,
                             const struct cluster_bus_options *opts,
                             struct sio_diag *diag)
 {
-    static const struct redis_conn_ops publisher_ops = {
+    static const struct redis_nodes_ops publisher_ops = {
         .on_up = on_publisher_up,
         .on_down = on_publisher_down,
+        .on_lost = on_publisher_lost,
+        .on_changed = on_publisher_changed,
     };
-    static const struct redis_conn_ops listener_ops = {
+    static const struct redis_nodes_ops listener_ops = {
         .on_up = on_listener_up,
         .on_down = on_listener_down,
+        .on_lost = on_listener_lost,
+        .on_changed = on_listener_changed,
         .on_push = on_push,
     };
     struct redis_conn_options conn_opts = {
@@ -367,14 +426,14 @@ static int open_connections(struct cluster_bus *bus,
         rv = redis_tls_new(&bus->url, &conn_opts.tls, diag);
     if (rv < 0)
         return rv;
-    bus->publisher = redis_conn_new(bus->loop, &conn_opts, &publisher_ops, bus);
+    bus->publisher = redis_nodes_new(bus->loop, &conn_opts, &publisher_ops, bus);
     conn_opts.name = "listener";
     conn_opts.max_reply =
         opts->max_message ? opts->max_message : CLUSTER_BUS_MAX_MESSAGE;
     conn_opts.idle_ms = LISTEN_IDLE;
     conn_opts.hang_ms = LISTEN_HANG;
     if (!opts->publish_only)
-        bus->listener = redis_conn_new(bus->loop, &conn_opts, &listener_ops, bus);
+        bus->listener = redis_nodes_new(bus->loop, &conn_opts, &listener_ops, bus);
     net_tls_unref(conn_opts.tls);
     if (bus->publisher && (bus->listener || opts->publish_only))
         return SIO_OK;
@@ -393,7 +452,7 @@ struct cluster_bus *cluster_bus_new(struct net_loop *loop,
     }
     bus->loop = loop;
     bus->max_unsent = opts->max_unsent ? opts->max_unsent : CLUSTER_BUS_MAX_UNSENT;
-    for (size_t i = 0; i < N_KINDS; i++)
+    for (size_t i = 0; i < CLUSTER_N_KINDS; i++)
         map_init(&bus->channels[i]);
     list_init(&bus->watchers);
     list_init(&bus->look.link);
@@ -410,12 +469,12 @@ void cluster_bus_free(struct cluster_bus *bus)
     if (!bus)
         return;
     bus->up = false;
-    redis_conn_free(bus->publisher);
-    redis_conn_free(bus->listener);
+    redis_nodes_free(bus->publisher);
+    redis_nodes_free(bus->listener);
     net_timer_stop(&bus->retry); /* an answer may have started it */
     list_remove(&bus->look.link);
     each_channel(bus, forget);
-    for (size_t i = 0; i < N_KINDS; i++) {
+    for (size_t i = 0; i < CLUSTER_N_KINDS; i++) {
         assert(bus->channels[i].n_items == 0);
         map_fini(&bus->channels[i]);
     }
@@ -428,15 +487,10 @@ bool cluster_bus_is_up(const struct cluster_bus *bus)
     return bus->up && are_connected(bus);
 }
 
-bool cluster_bus_can_publish(const struct cluster_bus *bus)
-{
-    return redis_conn_is_up(bus->publisher);
-}
-
 uint64_t cluster_bus_silent_ms(const struct cluster_bus *bus)
 {
-    uint64_t publisher = redis_conn_silent_ms(bus->publisher);
-    uint64_t listener = bus->listener ? redis_conn_silent_ms(bus->listener) : 0;
+    uint64_t publisher = redis_nodes_silent_ms(bus->publisher);
+    uint64_t listener = bus->listener ? redis_nodes_silent_ms(bus->listener) : 0;
 
     return publisher > listener ? publisher : listener;
 }
@@ -515,141 +569,4 @@ void cluster_bus_unlisten(struct cluster_bus *bus, struct cluster_topic *t)
         return;
     stop_awaiting(ch); /* it may have been all that was missing */
     settle_and_release(ch);
-}
-
-/* Publishing and counting. */
-
-/* Who waits for a number. */
-struct count {
-    struct cluster_bus *bus;
-    cluster_count_cb cb;
-    void *user;
-};
-
-/* The number is the reply, or the last of its items.  Returns the status. */
-static int read_count(int status, const struct redis_reply *reply, uint64_t *out)
-{
-    size_t n = redis_reply_count(reply);
-    int64_t value = 0;
-
-    *out = 0;
-    if (status < 0)
-        return status;
-    if (!redis_reply_integer(n > 0 ? redis_reply_at(reply, n - 1) : reply, &value) ||
-        value < 0)
-        return SIO_ERR_REFUSED;
-    *out = (uint64_t)value;
-    return SIO_OK;
-}
-
-static void on_counted(int status, const struct redis_reply *reply, void *user)
-{
-    struct count count = *(struct count *)user;
-    uint64_t n;
-
-    mem_free(user);
-    status = read_count(status, reply, &n);
-    count.cb(status, n, count.user);
-}
-
-static void note_published(struct cluster_bus *bus, int status,
-                           const struct redis_reply *reply)
-{
-    if (status == SIO_ERR_CLOSED)
-        bus->stats.n_lost++;
-    else if (status == SIO_ERR_REFUSED)
-        tell_refused(bus, true, "PUBLISH or SPUBLISH", reply);
-}
-
-static void on_published(int status, const struct redis_reply *reply, void *user)
-{
-    note_published(user, status, reply);
-}
-
-static void on_published_counted(int status, const struct redis_reply *reply,
-                                 void *user)
-{
-    note_published(((struct count *)user)->bus, status, reply);
-    on_counted(status, reply, user);
-}
-
-/* With what is said too late: nobody would hear it in time. */
-static bool has_room(const struct cluster_bus *bus, struct sio_str channel,
-                     const struct sio_slice *parts, size_t n)
-{
-    size_t unsent = redis_conn_unsent(bus->publisher);
-    size_t len = channel.len;
-
-    for (size_t i = 0; i < n; i++)
-        len += parts[i].len;
-    return unsent < bus->max_unsent && len <= bus->max_unsent - unsent;
-}
-
-static int say(struct cluster_bus *bus, const struct sio_slice *args, size_t n_args,
-               const struct sio_slice *parts, size_t n, redis_reply_cb on_reply,
-               cluster_count_cb cb, void *user)
-{
-    struct count *count = mem_new(struct count);
-    int rv = SIO_ERR_NOMEM;
-
-    if (count) {
-        *count = (struct count){bus, cb, user};
-        rv = redis_conn_command_parts(bus->publisher, args, n_args, parts, n, on_reply,
-                                      count);
-    }
-    if (rv < 0)
-        mem_free(count);
-    return rv;
-}
-
-int cluster_bus_publish(struct cluster_bus *bus, enum cluster_topic_kind kind,
-                        struct sio_str channel, const struct sio_slice *parts, size_t n,
-                        cluster_count_cb cb, void *user)
-{
-    struct sio_str word =
-        kind == CLUSTER_SHARD ? SIO_STR("SPUBLISH") : SIO_STR("PUBLISH");
-    const struct sio_slice args[2] = {redis_arg(word), redis_arg(channel)};
-    const struct sio_slice nothing = redis_arg(SIO_STR(""));
-    int rv;
-
-    if (n > CLUSTER_MAX_PARTS)
-        return SIO_ERR_INVAL;
-    if (n == 0) {
-        parts = &nothing;
-        n = 1;
-    }
-    if (!cluster_bus_can_publish(bus))
-        rv = SIO_ERR_CLOSED;
-    else if (!has_room(bus, channel, parts, n))
-        rv = SIO_ERR_FULL;
-    else if (cb)
-        rv = say(bus, args, 2, parts, n, on_published_counted, cb, user);
-    else
-        rv = redis_conn_command_parts(bus->publisher, args, 2, parts, n, on_published,
-                                      bus);
-    if (rv == SIO_OK)
-        bus->stats.n_published++;
-    else
-        bus->stats.n_unsent++;
-    return rv;
-}
-
-int cluster_bus_count(struct cluster_bus *bus, enum cluster_topic_kind kind,
-                      struct sio_str channel, cluster_count_cb cb, void *user)
-{
-    struct sio_str word =
-        kind == CLUSTER_SHARD ? SIO_STR("SHARDNUMSUB") : SIO_STR("NUMSUB");
-    const struct sio_slice args[3] = {redis_arg(SIO_STR("PUBSUB")), redis_arg(word),
-                                      redis_arg(channel)};
-
-    if (!cluster_bus_can_publish(bus))
-        return SIO_ERR_CLOSED;
-    if (!has_room(bus, channel, NULL, 0))
-        return SIO_ERR_FULL;
-    return say(bus, args, 3, NULL, 0, on_counted, cb, user);
-}
-
-void cluster_bus_stats(const struct cluster_bus *bus, struct cluster_bus_stats *out)
-{
-    *out = bus->stats;
 }

@@ -2,8 +2,9 @@
  * cluster/bus.h - channels of a Redis, for all of this process that wants to hear or say
  * something there
  *
- * One connection publishes, one listens, if anybody does; both come back by themselves, and
- * what was listened to is listened to again.  Nothing waits and nothing is kept for later:
+ * One connection publishes, one listens, if anybody does; of a Redis Cluster one each to
+ * every node that is needed.  They come back by themselves, and what was listened to is
+ * listened to again, where it is now.  Nothing waits and nothing is kept for later:
  * what cannot be sent at once fails at once, and what is published is heard by whoever
  * listens at that moment.  So a Redis that is away or hangs delays nobody, and costs what
  * the others would have heard.
@@ -88,7 +89,7 @@ void cluster_bus_free(struct cluster_bus *bus);
 
 /*
  * The connections are there, and all topics that there were when the one that listens
- * came have been confirmed once.  One that Redis refuses (it is older than 7, or the user
+ * came, or whose node was lost or is another one now, have been confirmed since.  One that Redis refuses (it is older than 7, or the user
  * may not) keeps the bus from coming up; the log says so once, and it is asked again from
  * time to time.
  */
@@ -119,7 +120,8 @@ int cluster_bus_listen(struct cluster_bus *bus, struct cluster_topic *t,
 void cluster_bus_unlisten(struct cluster_bus *bus, struct cluster_topic *t);
 
 /*
- * How many clients of Redis got it, or listen; of a cluster of Redis, those at one node.
+ * How many clients of Redis got it, or listen.  Of a Redis Cluster those that got it at the
+ * node that took it: all of a sharded channel.
  * status as of redis_reply_cb.  Exactly once, never before the call returns.
  */
 typedef void (*cluster_count_cb)(int status, uint64_t n, void *user);

@@ -26,7 +26,8 @@ struct command {
     struct list link;
     redis_reply_cb cb;
     void *user;
-    bool sunsubscribes;
+    struct sio_str left; /* the channel of SUNSUBSCRIBE; ptr NULL: another command */
+    char name[];
 };
 
 struct redis_conn {
@@ -44,6 +45,8 @@ struct redis_conn {
     uint32_t backoff_ms;
     bool told;   /* the log has that it is not there */
     bool denied; /* and that it lets us not in */
+    bool cluster;
+    bool sunsubscribed; /* what came last was the answer to SUNSUBSCRIBE */
     char where[128];
     char why[160]; /* the greeting failed; "" */
 };
@@ -71,7 +74,7 @@ static void tell_lost(struct redis_conn *c, const char *why)
 {
     bool denied = c->why[0] != '\0';
 
-    if (!c->told || (denied && !c->denied))
+    if (c->opts.name && (!c->told || (denied && !c->denied)))
         log_warn(net_loop_log(c->loop), "redis %s away at=%s: %s", c->opts.name,
                  c->where, denied ? c->why : why);
     c->told = true;
@@ -109,143 +112,61 @@ static void lose(struct redis_conn *c, const char *why)
     close_commands(c);
     if (was_up && c->ops->on_down)
         c->ops->on_down(c, c->user);
+    else if (!was_up && c->ops->on_failed)
+        c->ops->on_failed(c, c->user);
     (void)net_timer_start(&c->timer, next_backoff(c));
 }
 
 /* Commands. */
 
-static void add_count(struct wbuf *w, char kind, size_t n)
+/* Sends what is encoded, and owes its answer to cb. */
+static int send_encoded(struct redis_conn *c, const struct sio_slice *slices, size_t n,
+                        struct sio_str left, redis_reply_cb cb, void *user)
 {
-    wbuf_add_byte(w, (uint8_t)kind);
-    wbuf_add_u64(w, n);
-    wbuf_add_cstr(w, "\r\n");
-}
-
-/* A command: arguments, and maybe one more that is made of parts. */
-struct request {
-    const struct sio_slice *args;
-    size_t n;
-    const struct sio_slice *parts; /* NULL: none */
-    size_t n_parts;
-};
-
-struct encoding {
-    struct wbuf text;
-    struct sio_slice slices[2 * REDIS_MAX_ARGS + 1];
-    size_t n;
-    size_t begin; /* of the text that no slice has yet */
-};
-
-/* What was written since becomes a slice; its place is known once all is written. */
-static void cut_text(struct encoding *e)
-{
-    if (e->text.len == e->begin)
-        return;
-    e->slices[e->n++] = (struct sio_slice){NULL, NULL, e->text.len - e->begin};
-    e->begin = e->text.len;
-}
-
-static void encode_argument(struct encoding *e, const struct sio_slice *parts, size_t n)
-{
-    size_t len = 0;
-
-    for (size_t i = 0; i < n; i++)
-        len += parts[i].len;
-    add_count(&e->text, '$', len);
-    for (size_t i = 0; i < n; i++) {
-        if (parts[i].buf && parts[i].len > 0) {
-            cut_text(e);
-            e->slices[e->n++] = parts[i];
-        } else {
-            wbuf_add(&e->text, parts[i].ptr, parts[i].len);
-        }
-    }
-    wbuf_add_cstr(&e->text, "\r\n");
-}
-
-static int encode(struct encoding *e, const struct request *r)
-{
-    size_t at = 0;
-
-    add_count(&e->text, '*', r->n + (r->parts ? 1 : 0));
-    for (size_t i = 0; i < r->n; i++)
-        encode_argument(e, &r->args[i], 1);
-    if (r->parts)
-        encode_argument(e, r->parts, r->n_parts);
-    cut_text(e);
-    if (e->text.error < 0)
-        return e->text.error;
-    for (size_t i = 0; i < e->n; i++) {
-        if (e->slices[i].ptr)
-            continue;
-        e->slices[i].buf = e->text.buf;
-        e->slices[i].ptr = e->text.buf->data + at;
-        at += e->slices[i].len;
-    }
-    return SIO_OK;
-}
-
-static int send_request(struct redis_conn *c, const struct request *r)
-{
-    struct encoding e = {.n = 0};
-    int rv;
-
-    wbuf_init(&e.text, UINT32_MAX);
-    rv = encode(&e, r);
-    if (rv == SIO_OK)
-        rv = net_conn_send(c->conn, e.slices, e.n);
-    wbuf_fini(&e.text);
-    return rv;
-}
-
-static bool is_sunsubscribe(const struct request *r)
-{
-    return r->n > 0 &&
-           str_ieq((struct sio_str){(const char *)r->args[0].ptr, r->args[0].len},
-                   SIO_STR("sunsubscribe"));
-}
-
-static int command(struct redis_conn *c, const struct request *r, redis_reply_cb cb,
-                   void *user)
-{
-    struct command *command = mem_new(struct command);
+    struct command *command = mem_alloc(sizeof(*command) + left.len);
     int rv;
 
     if (!command)
         return SIO_ERR_NOMEM;
-    rv = send_request(c, r);
+    rv = net_conn_send(c->conn, slices, n);
     if (rv < 0) {
         mem_free(command);
         return rv;
     }
     command->cb = cb;
     command->user = user;
-    command->sunsubscribes = is_sunsubscribe(r);
+    if (left.ptr) {
+        memcpy(command->name, left.ptr, left.len);
+        command->left = (struct sio_str){command->name, left.len};
+    }
     if (list_empty(&c->pending))
         c->progress_ms = net_loop_now_ms(c->loop);
     list_append(&c->pending, &command->link);
     return SIO_OK;
 }
 
-int redis_conn_command(struct redis_conn *c, const struct sio_slice *args, size_t n,
-                       redis_reply_cb cb, void *user)
+static int command(struct redis_conn *c, const struct redis_request *r,
+                   redis_reply_cb cb, void *user)
 {
-    const struct request r = {.args = args, .n = n};
+    struct redis_encoding e;
+    int rv = redis_request_encode(&e, r);
 
-    if (c->state != UP)
-        return SIO_ERR_CLOSED;
-    return n > REDIS_MAX_ARGS ? SIO_ERR_INVAL : command(c, &r, cb, user);
+    if (rv == SIO_OK)
+        rv = send_encoded(c, e.slices, e.n, e.left, cb, user);
+    redis_encoding_fini(&e);
+    return rv;
 }
 
-int redis_conn_command_parts(struct redis_conn *c, const struct sio_slice *args,
-                             size_t n, const struct sio_slice *parts, size_t n_parts,
-                             redis_reply_cb cb, void *user)
+int redis_conn_request(struct redis_conn *c, const struct redis_request *r,
+                       redis_reply_cb cb, void *user)
 {
-    const struct request r = {args, n, parts, n_parts};
+    return c->state == UP ? command(c, r, cb, user) : SIO_ERR_CLOSED;
+}
 
-    if (c->state != UP)
-        return SIO_ERR_CLOSED;
-    return n + n_parts > REDIS_MAX_ARGS ? SIO_ERR_INVAL : command(c, &r, cb, user);
+int redis_conn_send(struct redis_conn *c, const struct sio_slice *slices, size_t n,
+                    struct sio_str left, redis_reply_cb cb, void *user)
+{
+    return c->state == UP ? send_encoded(c, slices, n, left, cb, user) : SIO_ERR_CLOSED;
 }
 
 size_t redis_conn_unsent(const struct redis_conn *c)
@@ -256,6 +177,11 @@ size_t redis_conn_unsent(const struct redis_conn *c)
 bool redis_conn_is_up(const struct redis_conn *c)
 {
     return c->state == UP;
+}
+
+bool redis_conn_is_cluster(const struct redis_conn *c)
+{
+    return c->state == UP && c->cluster;
 }
 
 uint64_t redis_conn_silent_ms(const struct redis_conn *c)
@@ -288,9 +214,33 @@ static void on_pong(int status, const struct redis_reply *reply, void *user)
     c->state = UP;
     c->backoff_ms = 0;
     c->told = c->denied = false;
-    log_info(net_loop_log(c->loop), "redis %s connected at=%s", c->opts.name, c->where);
-    if (c->ops->on_up)
-        c->ops->on_up(c, c->user);
+    if (c->opts.name)
+        log_info(net_loop_log(c->loop), "redis %s connected at=%s", c->opts.name,
+                 c->where);
+    if (c->ops->on_up(c, c->user) < 0) /* as above */
+        snprintf(c->why, sizeof(c->why), "out of memory");
+}
+
+/* "mode" is followed by its value.  One that does not know HELLO is taken for no cluster. */
+static void on_hello(int status, const struct redis_reply *reply, void *user)
+{
+    struct redis_conn *c = user;
+    struct sio_str name, value;
+
+    for (size_t i = 0; status == SIO_OK && i + 1 < redis_reply_count(reply); i += 2)
+        if (redis_reply_text(redis_reply_at(reply, i), &name) &&
+            redis_reply_text(redis_reply_at(reply, i + 1), &value) &&
+            str_eq_cstr(name, "mode"))
+            c->cluster = str_eq_cstr(value, "cluster");
+}
+
+static int say_hello(struct redis_conn *c)
+{
+    const struct sio_slice args[2] = {redis_arg(SIO_STR("HELLO")),
+                                      redis_arg(SIO_STR("2"))};
+    const struct redis_request r = {.args = args, .n = 2};
+
+    return command(c, &r, on_hello, c);
 }
 
 static int greet(struct redis_conn *c)
@@ -298,7 +248,7 @@ static int greet(struct redis_conn *c)
     const struct redis_url *u = c->opts.url;
     char db[STR_U64_SIZE];
     struct sio_slice args[3] = {redis_arg(SIO_STR("AUTH"))};
-    struct request r = {.args = args, .n = 1};
+    struct redis_request r = {.args = args, .n = 1};
     int rv = SIO_OK;
 
     if (u->user)
@@ -313,6 +263,8 @@ static int greet(struct redis_conn *c)
         r.n = 2;
         rv = command(c, &r, on_greeted, c);
     }
+    if (rv == SIO_OK)
+        rv = say_hello(c);
     if (rv == SIO_OK) {
         args[0] = redis_arg(SIO_STR("PING"));
         r.n = 1;
@@ -346,15 +298,29 @@ static struct command *first_command(const struct redis_conn *c)
 static bool is_push(const struct redis_conn *c, const struct redis_reply *r)
 {
     const struct command *first = first_command(c);
-    struct sio_str kind;
+    struct sio_str kind, name;
 
     if (!c->ops->on_push || redis_reply_count(r) < 3 ||
         !redis_reply_text(redis_reply_at(r, 0), &kind))
         return false;
     if (str_eq_cstr(kind, "sunsubscribe"))
-        return !first || !first->sunsubscribes;
+        return !first || !first->left.ptr ||
+               !redis_reply_text(redis_reply_at(r, 1), &name) ||
+               !str_eq(name, first->left);
     return str_eq_cstr(kind, "message") || str_eq_cstr(kind, "pmessage") ||
            str_eq_cstr(kind, "smessage");
+}
+
+/*
+ * Behind the answer to SUNSUBSCRIBE: it may have been the push for a channel that moved in
+ * that moment, and this the answer.  Nobody can tell.
+ */
+static bool is_moved(const struct redis_reply *r)
+{
+    struct sio_str text;
+
+    return redis_reply_is_error(r) && redis_reply_text(r, &text) &&
+           str_starts(text, SIO_STR("MOVED "));
 }
 
 /* False: the connection has to end, c->why may say why. */
@@ -367,8 +333,9 @@ static bool take_reply(struct redis_conn *c, const struct redis_reply *r)
         c->ops->on_push(c, r, c->user);
         return true;
     }
-    if (!command)
+    if (!command || (c->sunsubscribed && is_moved(r)))
         return false;
+    c->sunsubscribed = command->left.ptr && !redis_reply_is_error(r);
     list_remove(&command->link);
     if (command->cb)
         command->cb(redis_reply_is_error(r) ? SIO_ERR_REFUSED : SIO_OK, r,
@@ -429,6 +396,7 @@ static void connect_now(struct redis_conn *c)
 
     c->state = CONNECTING;
     c->why[0] = '\0';
+    c->cluster = c->sunsubscribed = false;
     c->reader = redis_reader_new(c->opts.max_reply);
     if (c->reader)
         c->conn = net_conn_connect(c->loop, &opts, &ops, c);
@@ -452,7 +420,7 @@ static void on_timer(struct net_timer *timer, void *user)
 {
     struct redis_conn *c = user;
     const struct sio_slice ping = redis_arg(SIO_STR("PING"));
-    const struct request r = {.args = &ping, .n = 1};
+    const struct redis_request r = {.args = &ping, .n = 1};
 
     /* Its place among the timers has just become free, so it never fails to run. */
     (void)net_timer_start(timer, TICK_MS);

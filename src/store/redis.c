@@ -98,6 +98,8 @@ struct redis_key *redis_key_get(struct redis_store *rs, struct sio_str name)
 
 static void free_key(struct redis_key *key)
 {
+    if (key->store->refused == key)
+        key->store->refused = NULL;
     map_remove(&key->store->keys, &key->node);
     list_remove(&key->write);
     list_remove(&key->check);
@@ -149,15 +151,16 @@ static void queue_write(struct redis_key *key)
 }
 
 /* It is full, read-only, or the like: nothing that a picture less would change. */
-static void on_refused(struct redis_store *rs, const struct redis_reply *reply)
+static void on_refused(struct redis_key *key, const struct redis_reply *reply)
 {
+    struct redis_store *rs = key->store;
     struct sio_str text = {"", 0};
 
     redis_reply_text(reply, &text);
     if (!rs->refused)
         log_warn(rs->log, "redis store takes no writes: %.*s",
                  (int)(text.len < 150 ? text.len : 150), text.ptr);
-    rs->refused = true;
+    rs->refused = key;
     (void)net_timer_start(&rs->pause, PAUSE_MS);
 }
 
@@ -182,13 +185,13 @@ static void on_written(int status, const struct redis_reply *reply, void *user)
     rs->write_bytes -= key->n_writing;
     if (status == SIO_ERR_REFUSED) {
         again = true;
-        on_refused(rs, reply);
-    } else if (status == SIO_OK && rs->refused) {
-        rs->refused = false;
+        on_refused(key, reply);
+    } else if (status == SIO_OK && rs->refused == key) {
+        rs->refused = NULL;
         log_info(rs->log, "redis store takes writes again");
     }
     /* Without a connection: what it lacks is found out when it is back. */
-    if (again && redis_conn_is_up(rs->conn))
+    if (again && redis_nodes_is_up(rs->nodes))
         queue_write(key);
     redis_key_release(key);
     pump_writes(rs);
@@ -208,20 +211,22 @@ static int send_write(struct redis_key *key)
         redis_arg((struct sio_str){ms, str_from_u64(lives, ms)}),
         redis_arg(SIO_STR("NX")),
     };
+    struct redis_request r = {.args = args};
 
     if (lives == 0)
         return SIO_ERR_NOT_FOUND;
     key->n_writing = entry.value.len;
     key->writing_own = !key->fetched;
     /* What was fetched must not take the place of what its owner has put since. */
-    return redis_conn_command(rs->conn, args, key->fetched ? 6 : 5, on_written, key);
+    r.n = key->fetched ? 6 : 5;
+    return redis_nodes_request(rs->nodes, key->node.key, &r, on_written, key);
 }
 
 static bool may_write(const struct redis_store *rs)
 {
     size_t max = rs->refused ? 1 : MAX_WRITES; /* the first one tries how it is */
 
-    return redis_conn_is_up(rs->conn) && !net_timer_running(&rs->pause) &&
+    return redis_nodes_is_up(rs->nodes) && !net_timer_running(&rs->pause) &&
            rs->n_writes < max && rs->write_bytes < MAX_WRITE_BYTES;
 }
 
@@ -239,7 +244,7 @@ static void pump_writes(struct redis_store *rs)
             rs->n_writes++;
             rs->write_bytes += key->n_writing;
         } else {
-            key->missed |= rv == SIO_ERR_NOMEM; /* the next check will find it */
+            key->missed |= rv != SIO_ERR_NOT_FOUND; /* a later check will find it */
             redis_key_release(key);
         }
     }
@@ -264,7 +269,7 @@ static int redis_put(struct store *s, struct sio_str name, struct sio_slice valu
     key->outdated = key->fetched = false;
     key->overtaken = key->unwritten = true;
     redis_key_checked(key);
-    if (!redis_conn_is_up(rs->conn)) {
+    if (!redis_nodes_is_up(rs->nodes)) {
         key->missed = true;
         return SIO_OK;
     }
@@ -330,10 +335,11 @@ static void check(struct redis_key *key)
 {
     struct redis_store *rs = key->store;
     struct sio_slice args[2] = {redis_arg(SIO_STR("PTTL")), redis_arg(key->node.key)};
+    const struct redis_request r = {.args = args, .n = 2};
 
     redis_key_checked(key);
     if (key->n_commands == 0 && !list_linked(&key->write) &&
-        redis_conn_command(rs->conn, args, 2, on_checked, key) == SIO_OK) {
+        redis_nodes_request(rs->nodes, key->node.key, &r, on_checked, key) == SIO_OK) {
         key->n_commands++;
         rs->n_checks++;
     }
@@ -343,7 +349,7 @@ static void pump_checks(struct redis_store *rs)
 {
     uint64_t now_ms = net_loop_now_ms(rs->loop);
 
-    while (redis_conn_is_up(rs->conn) && rs->n_checks < MAX_CHECKS &&
+    while (redis_nodes_is_up(rs->nodes) && rs->n_checks < MAX_CHECKS &&
            !list_empty(&rs->checks)) {
         struct redis_key *key = container_of(rs->checks.next, struct redis_key, check);
         struct store_entry entry;
@@ -373,7 +379,7 @@ static void on_tick(struct net_timer *timer, void *user)
     struct redis_store *rs = user;
 
     (void)net_timer_start(timer, TICK_MS); /* its place has just become free */
-    if (redis_conn_is_up(rs->conn)) {
+    if (redis_nodes_is_up(rs->nodes)) {
         pump_writes(rs);
         pump_checks(rs);
     } else {
@@ -381,15 +387,15 @@ static void on_tick(struct net_timer *timer, void *user)
     }
 }
 
-/* The connection. */
+/* The connections. */
 
-static void on_up(struct redis_conn *c, void *user)
+/* Redis may lack anything: all of memory is due. */
+static void on_up(struct redis_nodes *n, void *user)
 {
     struct redis_store *rs = user;
     struct redis_key *key;
 
-    (void)c;
-    /* All of memory is due. */
+    (void)n;
     list_for_each (key, struct redis_key, check, &rs->checks) {
         key->checked_ms = net_loop_now_ms(rs->loop) - CHECK_MS;
         key->missed = true;
@@ -397,11 +403,11 @@ static void on_up(struct redis_conn *c, void *user)
     pump_checks(rs);
 }
 
-static void on_down(struct redis_conn *c, void *user)
+static void on_down(struct redis_nodes *n, void *user)
 {
     struct redis_store *rs = user;
 
-    (void)c;
+    (void)n;
     while (!list_empty(&rs->writes)) {
         struct redis_key *key = container_of(rs->writes.next, struct redis_key, write);
 
@@ -409,7 +415,7 @@ static void on_down(struct redis_conn *c, void *user)
         redis_key_release(key);
     }
     net_timer_stop(&rs->pause);
-    rs->refused = false;
+    rs->refused = NULL;
     redis_read_stop(rs);
 }
 
@@ -419,7 +425,7 @@ static enum store_state redis_state(const struct store *s)
 {
     const struct redis_store *rs = (const struct redis_store *)(const void *)s;
 
-    if (!redis_conn_is_up(rs->conn))
+    if (!redis_nodes_is_whole(rs->nodes))
         return STORE_DOWN;
     return rs->refused ? STORE_REFUSED : STORE_UP;
 }
@@ -431,8 +437,8 @@ static void redis_free(struct store *s)
 
     rs->closing = true;
     net_timer_stop(&rs->tick);
-    redis_conn_free(rs->conn);
-    rs->conn = NULL;
+    redis_nodes_free(rs->nodes);
+    rs->nodes = NULL;
     redis_read_stop(rs);
     net_timer_stop(&rs->pause);
     list_for_each (key, struct redis_key, check, &rs->checks)
@@ -481,7 +487,11 @@ static struct redis_store *new_store(struct net_loop *loop,
 
 static int open_store(struct redis_store *rs, struct sio_str url, struct sio_diag *diag)
 {
-    static const struct redis_conn_ops ops = {.on_up = on_up, .on_down = on_down};
+    static const struct redis_nodes_ops ops = {
+        .on_up = on_up,
+        .on_down = on_down,
+        .on_changed = on_up,
+    };
     struct redis_conn_options conn_opts = {.url = &rs->url, .name = "store"};
     int rv = redis_url_parse(url, &rs->url, diag);
 
@@ -490,9 +500,9 @@ static int open_store(struct redis_store *rs, struct sio_str url, struct sio_dia
     if (rv < 0)
         return rv;
     rs->front = store_memory_new(rs->loop, rs->max_bytes);
-    rs->conn = redis_conn_new(rs->loop, &conn_opts, &ops, rs);
+    rs->nodes = redis_nodes_new(rs->loop, &conn_opts, &ops, rs);
     net_tls_unref(conn_opts.tls);
-    if (rs->front && rs->conn && net_timer_start(&rs->tick, TICK_MS) == SIO_OK)
+    if (rs->front && rs->nodes && net_timer_start(&rs->tick, TICK_MS) == SIO_OK)
         return SIO_OK;
     return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
 }

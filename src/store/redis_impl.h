@@ -7,7 +7,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "net/loop.h"
-#include "redis/conn.h"
+#include "redis/nodes.h"
 #include "store/store.h"
 
 struct redis_store;
@@ -62,6 +62,7 @@ struct redis_scan {
     struct list waiters;
     struct net_timer deadline;
     uint64_t done_ms;
+    uint32_t node; /* whose names are walked through (redis/nodes.h) */
     unsigned n_rounds;
     bool known;   /* done_ms means something */
     bool running; /* names or values are still to come */
@@ -73,13 +74,14 @@ struct redis_store {
     struct net_loop *loop;
     const struct log *log;
     struct redis_url url;
-    struct redis_conn *conn;
+    struct redis_nodes *nodes;
     struct store *front; /* memory */
     struct map keys;
-    struct list writes; /* to be written, longest waiting first */
-    struct list checks; /* all keys, longest unchecked first */
-    struct list wanted; /* to be fetched for lists */
-    struct list stale;  /* keys that may be outdated since the last walk */
+    struct list writes;        /* to be written, longest waiting first */
+    struct list checks;        /* all keys, longest unchecked first */
+    struct list wanted;        /* to be fetched for lists */
+    struct list stale;         /* keys that may be outdated since the last walk */
+    struct redis_key *refused; /* the last one that was; NULL: it takes writes */
     struct net_timer tick;
     struct net_timer pause; /* after a write was refused */
     struct redis_scan scans[STORE_REDIS_MAX_KINDS];
@@ -93,7 +95,6 @@ struct redis_store {
     size_t max_keys;
     void (*on_written)(struct sio_str key, void *user);
     void *user;
-    bool refused; /* it takes no writes */
     bool closing;
 };
 

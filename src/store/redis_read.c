@@ -189,13 +189,16 @@ static int fetch(struct redis_key *key)
         redis_arg(SIO_STR("GETRANGE")), redis_arg(key->node.key),
         redis_arg(SIO_STR("0")),
         redis_arg((struct sio_str){max, str_from_u64(rs->max_value, max)})};
-    int rv = redis_conn_command(rs->conn, args, 4, on_value, key);
+    struct redis_request r = {.args = args, .n = 4};
+    int rv = redis_nodes_request(rs->nodes, key->node.key, &r, on_value, key);
 
     if (rv < 0)
         return rv;
     key->n_commands++;
+    key->got_status = SIO_ERR_NOT_FOUND; /* where slots move, PTTL may overtake it */
     args[0] = redis_arg(SIO_STR("PTTL"));
-    rv = redis_conn_command(rs->conn, args, 2, on_lives, key);
+    r.n = 2;
+    rv = redis_nodes_request(rs->nodes, key->node.key, &r, on_lives, key);
     if (rv < 0)
         return rv; /* the first answer will be for nobody */
     key->n_commands++;
@@ -207,7 +210,7 @@ static int fetch(struct redis_key *key)
 /* Who asks now would wait in vain: somebody else has. */
 static bool is_late(const struct redis_store *rs)
 {
-    return redis_conn_silent_ms(rs->conn) >= READ_MS;
+    return redis_nodes_silent_ms(rs->nodes) >= READ_MS;
 }
 
 static bool is_known(struct redis_store *rs, struct sio_str name)
@@ -222,6 +225,7 @@ static bool is_known(struct redis_store *rs, struct sio_str name)
 static bool wait_for(struct redis_key *key, store_get_cb cb, void *user)
 {
     struct redis_waiter *w;
+    int rv = SIO_OK;
 
     if (is_late(key->store) ||
         (key->fetching && !key->listed && !net_timer_running(&key->deadline)))
@@ -230,10 +234,12 @@ static bool wait_for(struct redis_key *key, store_get_cb cb, void *user)
     if (!w)
         return false;
     w->get = cb;
-    if ((!net_timer_running(&key->deadline) &&
-         net_timer_start(&key->deadline, READ_MS) < 0) ||
-        (!key->fetching && fetch(key) < 0)) {
-        answer_waiters(key, SIO_ERR_NOMEM);
+    if (!net_timer_running(&key->deadline))
+        rv = net_timer_start(&key->deadline, READ_MS);
+    if (rv == SIO_OK && !key->fetching)
+        rv = fetch(key);
+    if (rv < 0) {
+        answer_waiters(key, rv == SIO_ERR_CLOSED ? SIO_ERR_NOT_FOUND : SIO_ERR_NOMEM);
         redis_key_release(key);
     }
     return true;
@@ -244,7 +250,7 @@ void redis_read_get(struct store *s, struct sio_str name, store_get_cb cb, void 
     struct redis_store *rs = redis_of(s);
     struct redis_key *key = NULL;
 
-    if (rs->closing || !redis_conn_is_up(rs->conn) || is_known(rs, name)) {
+    if (rs->closing || !redis_nodes_is_up(rs->nodes) || is_known(rs, name)) {
         answer_get(rs, name, SIO_ERR_NOT_FOUND, cb, user);
         return;
     }
@@ -289,7 +295,7 @@ static void end_scan(struct redis_scan *scan)
 {
     scan->running = false;
     if (scan->n_rounds > 0) {
-        scan->known = redis_conn_is_up(scan->store->conn);
+        scan->known = redis_nodes_is_up(scan->store->nodes);
         scan->done_ms = net_loop_now_ms(scan->store->loop);
     }
     answer_list(scan);
@@ -361,7 +367,18 @@ static int walk(struct redis_scan *scan, struct sio_str cursor)
     pattern[len] = '*';
     args[3] = redis_arg((struct sio_str){pattern, len + 1});
     scan->n_rounds++;
-    return redis_conn_command(scan->store->conn, args, 6, on_names, scan);
+    return redis_nodes_request_at(scan->store->nodes, scan->node,
+                                  &(struct redis_request){.args = args, .n = 6},
+                                  on_names, scan);
+}
+
+/* True: on to the names of the next node.  False: there is none any more. */
+static bool walk_next(struct redis_scan *scan)
+{
+    do {
+        scan->node = redis_nodes_next(scan->store->nodes, scan->node, false);
+    } while (scan->node != REDIS_NO_NODE && walk(scan, SIO_STR("0")) < 0);
+    return scan->node != REDIS_NO_NODE;
 }
 
 static void on_names(int status, const struct redis_reply *reply, void *user)
@@ -370,16 +387,18 @@ static void on_names(int status, const struct redis_reply *reply, void *user)
     struct sio_str cursor, name;
     const struct redis_reply *names;
 
-    scan->walked = true;
+    bool more = false; /* of this node */
+
     if (status == SIO_OK && redis_reply_count(reply) == 2 &&
         redis_reply_text(redis_reply_at(reply, 0), &cursor)) {
         names = redis_reply_at(reply, 1);
         for (size_t i = 0; i < redis_reply_count(names); i++)
             if (redis_reply_text(redis_reply_at(names, i), &name))
                 want(scan, name);
-        if (!str_eq_cstr(cursor, "0") && scan->n_rounds < MAX_ROUNDS)
-            scan->walked = walk(scan, cursor) < 0;
+        more = !str_eq_cstr(cursor, "0") && scan->n_rounds < MAX_ROUNDS &&
+               walk(scan, cursor) == SIO_OK;
     }
+    scan->walked = !more && !walk_next(scan);
     walk_on(scan->store);
 }
 
@@ -414,7 +433,7 @@ static bool want_stale(struct redis_scan *scan)
 /* Memory answers where nothing is to be had, or asked for a moment ago. */
 static bool memory_will_do(struct redis_scan *scan)
 {
-    if (!redis_conn_is_up(scan->store->conn) || is_late(scan->store))
+    if (!redis_nodes_is_up(scan->store->nodes) || is_late(scan->store))
         return true;
     if (scan->running) /* late already, or to be waited for */
         return !net_timer_running(&scan->deadline);
@@ -427,8 +446,9 @@ static void begin_scan(struct redis_scan *scan)
     scan->n_rounds = 0;
     scan->running = true;
     scan->walked = is_recent(scan);
+    scan->node = REDIS_NO_NODE;
     if (net_timer_start(&scan->deadline, READ_MS) < 0 ||
-        (!scan->walked && walk(scan, SIO_STR("0")) < 0))
+        (!scan->walked && !walk_next(scan)))
         end_scan(scan);
     else if (scan->walked)
         walk_on(scan->store);

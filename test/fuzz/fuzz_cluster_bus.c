@@ -110,7 +110,7 @@ static size_t step(struct run *r, struct net_loop *loop, const uint8_t *data,
     case 4: fake_redis_close(fake_redis_conn(with % 2)); break;
     case 5:
         fake_redis_open(fake_redis_conn(with % 2));
-        fake_redis_feed(fake_redis_conn(with % 2), "+PONG\r\n", 7);
+        fake_redis_feed(fake_redis_conn(with % 2), "-ERR\r\n+PONG\r\n", 13);
         break;
     case 6: fake_redis_hold(with < 200 ? 0 : 100000000); break;
     default: net_loop_run_once(loop, 0); break;

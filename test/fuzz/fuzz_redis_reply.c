@@ -66,14 +66,15 @@ static void send_one(struct run *r)
     static const char *const words[] = {"GET", "SUBSCRIBE", "SUNSUBSCRIBE", "ping"};
     struct sio_str word = sio_str_from(words[r->n_sent % 4]);
     const struct sio_slice args[2] = {redis_arg(word), redis_arg(SIO_STR("x"))};
+    const struct redis_request request = {args, 2, r->n_sent % 3 ? args : NULL,
+                                          r->n_sent % 3};
 
     if (r->n_sent < MAX_COMMANDS &&
-        redis_conn_command_parts(r->conn, args, 2, args, r->n_sent % 3, on_reply, r) ==
-            SIO_OK)
+        redis_conn_request(r->conn, &request, on_reply, r) == SIO_OK)
         r->n_sent++;
 }
 
-static void on_up(struct redis_conn *c, void *user)
+static int on_up(struct redis_conn *c, void *user)
 {
     struct run *r = user;
 
@@ -82,6 +83,7 @@ static void on_up(struct redis_conn *c, void *user)
     r->up = true;
     for (int i = 0; i < 5; i++)
         send_one(r);
+    return SIO_OK;
 }
 
 static void on_down(struct redis_conn *c, void *user)
@@ -106,7 +108,8 @@ static void on_push(struct redis_conn *c, const struct redis_reply *reply, void 
 
 static uint64_t run(struct net_loop *loop, const uint8_t *data, size_t size, size_t cut)
 {
-    static const struct redis_conn_ops ops = {on_up, on_down, on_push};
+    static const struct redis_conn_ops ops = {
+        .on_up = on_up, .on_down = on_down, .on_push = on_push};
     const struct redis_url url = {.host = (char *)(uintptr_t) "h", /* never written */
                                   .user = (char *)(uintptr_t) "u",
                                   .password = (char *)(uintptr_t) "p",

@@ -101,7 +101,7 @@ static size_t step(struct run *r, struct net_loop *loop, const uint8_t *data,
     case 6: fake_redis_close(fake_redis_conn(0)); break;
     case 7:
         fake_redis_open(fake_redis_conn(0));
-        fake_redis_feed(fake_redis_conn(0), "+PONG\r\n", 7);
+        fake_redis_feed(fake_redis_conn(0), "-ERR\r\n+PONG\r\n", 13);
         break;
     default: net_loop_run_once(loop, 0); break;
     }

@@ -19,6 +19,8 @@
 #include "net/loop.h"
 
 #define MAX_TURNS 5000
+/* What a Redis 5 answers to HELLO and PING. */
+#define GREETED "-ERR unknown command 'HELLO'\r\n+PONG\r\n"
 
 /* A connection, as Redis sees it. */
 struct peer {
@@ -163,8 +165,8 @@ static void greet_both(struct fixture *f)
 {
     hear(f, &f->a, "PING");
     hear(f, &f->b, "PING");
-    say(&f->a, "+PONG\r\n");
-    say(&f->b, "+PONG\r\n");
+    say(&f->a, GREETED);
+    say(&f->b, GREETED);
     f->sub = NULL;
     for (int i = 0; i < MAX_TURNS && !f->sub; i++) {
         turn(f);
@@ -326,7 +328,7 @@ static void does_not_wait_for_later_topics(void **state)
     hang_up(f->sub);
     run_until(f, &f->n_down, 1);
     hear(f, f->sub, "PING");
-    say(f->sub, "+PONG\r\n");
+    say(f->sub, GREETED);
     hear(f, f->sub, "SSUBSCRIBE\r\n$4\r\nroom\r\n");
     say(f->sub, "*3\r\n$9\r\nsubscribe\r\n$4\r\nbase\r\n:1\r\n");
     for (int i = 0; i < MAX_TURNS && !f->base.confirmed; i++)
@@ -497,7 +499,7 @@ static void listens_again(void **state)
     run_until(f, &f->n_down, 1);
     assert_false(f->base.confirmed);
     hear(f, f->sub, "PING");
-    say(f->sub, "+PONG\r\n");
+    say(f->sub, GREETED);
     hear(f, f->sub, "SUBSCRIBE\r\n$4\r\nbase\r\n");
     assert_int_equal(f->n_up, 1);
     say(f->sub, "*3\r\n$9\r\nsubscribe\r\n$4\r\nbase\r\n:1\r\n");
@@ -506,7 +508,7 @@ static void listens_again(void **state)
     run_until(f, &f->n_down, 2);
     assert_true(f->base.confirmed);
     hear(f, f->pub, "PING");
-    say(f->pub, "+PONG\r\n");
+    say(f->pub, GREETED);
     run_until(f, &f->n_up, 3);
 }
 
@@ -671,8 +673,53 @@ static void follows_a_moved_channel(void **state)
                 "*3\r\n$12\r\nsunsubscribe\r\n$2\r\nsh\r\n:0\r\n");
     hear(f, f->sub, "SSUBSCRIBE\r\n$2\r\nsh\r\n");
     say(f->sub, "*3\r\n$10\r\nssubscribe\r\n$2\r\nsh\r\n:1\r\n");
+    run_until(f, &f->n_up, 2);
+    assert_int_equal(f->n_down, 1); /* what was said meanwhile was missed */
+    cluster_bus_unlisten(f->bus, &s);
+}
+
+/* One channel moves while another is left: the push is not the answer. */
+static void tells_a_push_from_an_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct cluster_topic moved = {.cb = NULL}, left = {.cb = NULL};
+
+    come_up(f);
+    cluster_bus_listen(f->bus, &moved, CLUSTER_SHARD, SIO_STR("mo"), on_message, f);
+    cluster_bus_listen(f->bus, &left, CLUSTER_SHARD, SIO_STR("le"), on_message, f);
+    hear(f, f->sub, "SSUBSCRIBE\r\n$2\r\nle\r\n");
+    say(f->sub, "*3\r\n$10\r\nssubscribe\r\n$2\r\nmo\r\n:1\r\n"
+                "*3\r\n$10\r\nssubscribe\r\n$2\r\nle\r\n:2\r\n");
     settle(f);
-    assert_int_equal(f->n_down, 0);
+    cluster_bus_unlisten(f->bus, &left);
+    hear(f, f->sub, "SUNSUBSCRIBE\r\n$2\r\nle\r\n");
+    say(f->sub, "*3\r\n$12\r\nsunsubscribe\r\n$2\r\nmo\r\n:1\r\n");
+    hear(f, f->sub, "SSUBSCRIBE\r\n$2\r\nmo\r\n");
+    assert_false(moved.confirmed);
+    say(f->sub, "*3\r\n$12\r\nsunsubscribe\r\n$2\r\nle\r\n:0\r\n"
+                "*3\r\n$10\r\nssubscribe\r\n$2\r\nmo\r\n:1\r\n");
+    run_until(f, &f->n_up, 2);
+    assert_true(moved.confirmed);
+    cluster_bus_unlisten(f->bus, &moved);
+}
+
+/* The same channel: nobody can tell, but that an error follows tells that something is wrong. */
+static void begins_anew_where_it_cannot_tell(void **state)
+{
+    struct fixture *f = *state;
+    struct cluster_topic s = {.cb = NULL};
+
+    come_up(f);
+    cluster_bus_listen(f->bus, &s, CLUSTER_SHARD, SIO_STR("sh"), on_message, f);
+    hear(f, f->sub, "SSUBSCRIBE\r\n$2\r\nsh\r\n");
+    say(f->sub, "*3\r\n$10\r\nssubscribe\r\n$2\r\nsh\r\n:1\r\n");
+    settle(f);
+    cluster_bus_unlisten(f->bus, &s);
+    cluster_bus_listen(f->bus, &s, CLUSTER_SHARD, SIO_STR("sh"), on_message, f);
+    hear(f, f->sub, "SSUBSCRIBE\r\n$2\r\nsh\r\n");
+    say(f->sub, "*3\r\n$12\r\nsunsubscribe\r\n$2\r\nsh\r\n:0\r\n"
+                "-MOVED 1 192.0.2.1:6379\r\n");
+    run_until(f, &f->n_down, 1);
     cluster_bus_unlisten(f->bus, &s);
 }
 
@@ -712,7 +759,7 @@ static void lives_through_rubbish(void **state)
         run_until(f, &f->n_down, (int)i + 1);
         hang_up(f->sub);
         hear(f, f->sub, "PING");
-        say(f->sub, "+PONG\r\n");
+        say(f->sub, GREETED);
         hear(f, f->sub, "SUBSCRIBE\r\n$4\r\nbase\r\n");
         say(f->sub, "*3\r\n$9\r\nsubscribe\r\n$4\r\nbase\r\n:1\r\n");
         run_until(f, &f->n_up, (int)i + 2);
@@ -759,7 +806,7 @@ static void who_only_publishes_has_one_connection(void **state)
                                         on_message, f),
                      SIO_ERR_INVAL);
     hear(f, &f->a, "PING");
-    say(&f->a, "+PONG\r\n");
+    say(&f->a, GREETED);
     run_until(f, &f->n_up, 1);
     cluster_bus_publish(f->bus, CLUSTER_CHANNEL, SIO_STR("x"), &part, 1, NULL, NULL);
     hear(f, &f->a, "PUBLISH\r\n$1\r\nx\r\n$4\r\nbody\r\n");
@@ -785,6 +832,8 @@ int main(void)
         TEST(holds_back_no_more_than_allowed),
         TEST(says_once_what_is_refused),
         TEST(follows_a_moved_channel),
+        TEST(tells_a_push_from_an_answer),
+        TEST(begins_anew_where_it_cannot_tell),
         TEST(notices_a_hung_redis),
         TEST(lives_through_rubbish),
         TEST(ends_at_a_message_too_large),

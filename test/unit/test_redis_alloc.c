@@ -23,7 +23,7 @@
 #include "store/store.h"
 
 #define MAX_TURNS 5000
-#define N_CLIENTS 4
+#define N_CLIENTS 12
 #define MAX_ARGS  8
 
 #define TEXT(literal) \
@@ -39,7 +39,9 @@ struct client {
 struct world {
     struct net_loop *loop;
     int listener;
+    int second; /* at another address: of a cluster, the other node; -1: none */
     char url[64];
+    char slots[128];
     struct client clients[N_CLIENTS];
 };
 
@@ -86,11 +88,15 @@ static void subscribed(struct client *c, const struct sio_str args[2], char out[
              args[1].len, STR_ARG(args[1]));
 }
 
-static void answer(struct client *c, const struct sio_str args[MAX_ARGS])
+static void answer(const struct world *w, struct client *c,
+                   const struct sio_str args[MAX_ARGS])
 {
-    static const struct {
+    const struct {
         const char *word, *answer;
     } answers[] = {
+        {"HELLO", w->second < 0 ? "-ERR unknown command\r\n"
+                                : "*2\r\n$4\r\nmode\r\n$7\r\ncluster\r\n"},
+        {"CLUSTER", w->slots},
         {"PUBLISH", ":1\r\n"},
         {"PUBSUB", "*2\r\n$1\r\nx\r\n:1\r\n"},
         {"GETRANGE", "$1\r\n5\r\n"},
@@ -118,6 +124,8 @@ static void serve_client(struct world *w, struct client *c)
     if (c->fd < 0) {
         *c = (struct client){
             .fd = accept4(w->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+        if (c->fd < 0 && w->second >= 0)
+            c->fd = accept4(w->second, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         return;
     }
     n = recv(c->fd, c->in + c->n, sizeof(c->in) - 1 - c->n, 0);
@@ -129,7 +137,7 @@ static void serve_client(struct world *w, struct client *c)
     c->n += n > 0 ? (size_t)n : 0;
     c->in[c->n] = '\0';
     while ((len = read_command(c, args)) > 0) {
-        answer(c, args);
+        answer(w, c, args);
         c->n -= len;
         memmove(c->in, c->in + len, c->n + 1);
     }
@@ -151,25 +159,51 @@ static void turn(struct world *w)
         }                                     \
     } while (0)
 
+static int open_listener(uint32_t address, uint16_t *port)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(*port)};
+    socklen_t len = sizeof(in);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    in.sin_addr.s_addr = htonl(address);
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+    *port = ntohs(in.sin_port);
+    return fd;
+}
+
 static int set_up(void **state)
 {
     static struct world w;
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    socklen_t len = sizeof(in);
+    uint16_t port = 0;
 
     memset(&w, 0, sizeof(w));
     for (size_t i = 0; i < N_CLIENTS; i++)
         w.clients[i].fd = -1;
-    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    w.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (bind(w.listener, (struct sockaddr *)&in, sizeof(in)) < 0 ||
-        listen(w.listener, 8) < 0 ||
-        getsockname(w.listener, (struct sockaddr *)&in, &len) < 0)
-        return -1;
-    snprintf(w.url, sizeof(w.url), "redis://u:p@127.0.0.1:%d/1", ntohs(in.sin_port));
+    w.listener = open_listener(INADDR_LOOPBACK, &port);
+    w.second = -1;
+    snprintf(w.url, sizeof(w.url), "redis://u:p@127.0.0.1:%d/1", port);
     w.loop = net_loop_new(NULL, NULL);
     *state = &w;
     return w.loop ? 0 : -1;
+}
+
+/* "x" and half of the keys are at 127.0.0.2. */
+static int set_up_cluster(void **state)
+{
+    struct world *w;
+    uint16_t port;
+    int rv = set_up(state);
+
+    w = *state;
+    port = (uint16_t)strtoul(strrchr(w->url, ':') + 1, NULL, 10);
+    w->second = open_listener(INADDR_LOOPBACK + 1, &port);
+    snprintf(w->slots, sizeof(w->slots),
+             "*2\r\n*3\r\n:0\r\n:8191\r\n*2\r\n$0\r\n\r\n:%d\r\n"
+             "*3\r\n:8192\r\n:16383\r\n*2\r\n$9\r\n127.0.0.2\r\n:%d\r\n",
+             port, port);
+    return rv;
 }
 
 static int tear_down(void **state)
@@ -181,6 +215,8 @@ static int tear_down(void **state)
         if (w->clients[i].fd >= 0)
             close(w->clients[i].fd);
     close(w->listener);
+    if (w->second >= 0)
+        close(w->second);
     return 0;
 }
 
@@ -200,7 +236,7 @@ static void on_count(int status, uint64_t n, void *user)
     int *n_answers = user;
 
     assert_int_equal(status, SIO_OK);
-    assert_int_equal(n, 1);
+    assert_true(n == 1 || n == 2); /* in a cluster: of each node */
     ++*n_answers;
 }
 
@@ -325,6 +361,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_bus_comes_up_and_works, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_store_comes_up_and_works, set_up, tear_down),
+        {"a_bus_of_a_cluster", a_bus_comes_up_and_works, set_up_cluster, tear_down,
+         NULL},
+        {"a_store_in_a_cluster", a_store_comes_up_and_works, set_up_cluster, tear_down,
+         NULL},
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
