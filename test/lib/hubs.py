@@ -35,8 +35,9 @@ def cluster_hub(url, name, *options, mode="pubsub", port=None):
 class Hubs:
     """n hubs on one Redis, which all know each other."""
 
-    def __init__(self, n=3, *options, mode="pubsub", settings=""):
-        self.redis = Redis().start()
+    def __init__(self, n=3, *options, mode="pubsub", settings="", redis=None):
+        """redis: another one than its own, running."""
+        self.redis = redis or Redis().start()
         if settings:
             path = os.path.join(temp_dir(), "nuchubd.conf")
             with open(path, "w") as f:
