@@ -14,7 +14,7 @@ from fleet import Fleet  # noqa: E402
 from hubs import Hubs  # noqa: E402
 from nuchub import (SocketIO, case, check, equal, free_port, get_json, jpeg_text,  # noqa: E402
                     run_cases, snapshot, wait_for)
-from rediscluster import EMITTERS, RedisCluster  # noqa: E402
+from rediscluster import EMITTERS, RedisCluster, Tls  # noqa: E402
 
 CAMERAS = [f"192.0.2.{i}" for i in range(1, 10)]  # at all of three nodes
 VIEWERS = "socket.io#/#viewers#"
@@ -137,6 +137,18 @@ def everything(mode):
         wait_for(lambda: len(get_json(w.hubs[1].port, "/api/camaras/detectar")["camaras"]) == 29,
                  lambda: get_json(w.hubs[1].port, "/api/camaras/detectar"))
         equal(masters, redis.masters())
+
+
+@case("over TLS: each node's certificate is checked for its own address")
+def _():
+    with RedisCluster(tls=Tls()).start() as redis, World(redis, "sharded", node=False) as w:
+        w.send_all("first")
+        w.wait_stored("first")
+        w.see_all("first")
+        w.hears_all()
+        redis.move(ALL, next(m for m in redis.masters() if m is not redis.owner(ALL)))
+        w.wait_up()
+        w.hears_all()
 
 
 def snapshot_text(ip):

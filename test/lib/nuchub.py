@@ -679,7 +679,7 @@ def make_ca(folder, name="ca"):
     return cert, key
 
 
-def make_certificate(folder, ca, names, name="server"):
+def make_certificate(folder, ca, names, name="server", usage="serverAuth"):
     """A server's certificate and key files, signed by ca, for subjectAltName names."""
     cert, key = os.path.join(folder, name + ".pem"), os.path.join(folder, name + ".key")
     request, extensions = os.path.join(folder, name + ".csr"), os.path.join(folder, name + ".ext")
@@ -687,7 +687,7 @@ def make_certificate(folder, ca, names, name="server"):
                     "-nodes", "-keyout", key, "-out", request, "-subj", f"/CN={name}"],
                    check=True, stderr=subprocess.DEVNULL)
     with open(extensions, "w") as f:
-        f.write(f"subjectAltName={names}\nextendedKeyUsage=serverAuth\n")
+        f.write(f"subjectAltName={names}\nextendedKeyUsage={usage}\n")
     subprocess.run(["openssl", "x509", "-req", "-in", request, "-CA", ca[0], "-CAkey", ca[1],
                     "-CAcreateserial", "-days", "2", "-out", cert, "-extfile", extensions],
                    check=True, stderr=subprocess.DEVNULL)

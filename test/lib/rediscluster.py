@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from balancer import FOLDER
-from nuchub import check, free_port, temp_dir, wait_for
+from nuchub import check, free_port, make_ca, make_certificate, temp_dir, wait_for
 from redisd import Redis, redis
 
 N_SLOTS = 16384
@@ -21,13 +21,35 @@ def configuration():
     return path
 
 
+class Tls:
+    """Nodes that speak nothing else, with certificates for their address."""
+
+    def __init__(self):
+        folder = temp_dir()
+        ca = make_ca(folder)
+        cert, key = make_certificate(folder, ca, "IP:127.0.0.1",
+                                     usage="serverAuth,clientAuth")
+        self.ca = ca[0]
+        self.options = ["--tls-cluster", "yes", "--tls-replication", "yes", "--tls-cert-file", cert,
+                        "--tls-key-file", key, "--tls-ca-cert-file", self.ca,
+                        "--tls-auth-clients", "no"]
+
+
 class Node(Redis):
-    def __init__(self, *options):
+    def __init__(self, *options, tls=None):
         super().__init__("--cluster-enabled", "yes", "--cluster-port", free_port(),
                          "--cluster-node-timeout", 1000, "--repl-diskless-sync-delay", 0,
                          *options)
         self.argv.insert(1, configuration())
         self.user = self.password = "test"
+        self.tls = tls
+        if tls:
+            self.argv += ["--port", "0", "--tls-port", str(self.port), *tls.options]
+
+    def client(self, db=0):
+        more = {"ssl": True, "ssl_ca_certs": self.tls.ca} if self.tls else {}
+        return redis.Redis("127.0.0.1", self.port, username=self.user, password=self.password,
+                           **more)
 
     def call(self, *args):
         return self.client().execute_command(*args)
@@ -48,10 +70,11 @@ class Node(Redis):
 
 
 class RedisCluster:
-    def __init__(self, n_masters=3, n_replicas=0, *options):
+    def __init__(self, n_masters=3, n_replicas=0, *options, tls=None):
         """n_replicas: of each master."""
         self.n_replicas = n_replicas
-        self.nodes = [Node(*options) for _ in range(n_masters * (1 + n_replicas))]
+        self.tls = tls
+        self.nodes = [Node(*options, tls=tls) for _ in range(n_masters * (1 + n_replicas))]
 
     def start(self):
         for n in self.nodes:
@@ -59,7 +82,7 @@ class RedisCluster:
         done = subprocess.run(
             ["redis-cli", "--cluster", "create", *[f"127.0.0.1:{n.port}" for n in self.nodes],
              "--cluster-replicas", str(self.n_replicas), "--cluster-yes", "--user", "test",
-             "--pass", "test"],
+             "--pass", "test", *(["--tls", "--cacert", self.tls.ca] if self.tls else [])],
             capture_output=True, text=True, timeout=60)
         check(done.returncode == 0, done.stdout[-2000:] + done.stderr)
         self.wait_whole()
@@ -88,7 +111,8 @@ class RedisCluster:
         wait_for(same, "all nodes to agree")
 
     def url(self, i=0, user=HUBS):
-        return f"redis://{user[0]}:{user[1]}@127.0.0.1:{self.nodes[i].port}"
+        where = f"{user[0]}:{user[1]}@127.0.0.1:{self.nodes[i].port}"
+        return f"rediss://{where}?ssl_ca_certs={self.tls.ca}" if self.tls else f"redis://{where}"
 
     def urls(self):
         """Of the nodes that run: for clients that want more than one."""
