@@ -11,6 +11,8 @@
 #define HANDSHAKE_MAX      1024
 #define PROBE_MS           10000
 #define HIGH_BYTES         (256 * 1024)
+/* What the kernel may hold back: who paces what is sent must not fill its megabytes. */
+#define UNSENT_BYTES (32 * 1024)
 
 static bool is_probe(const struct eio_client *c)
 {
@@ -312,6 +314,7 @@ static int take_connection(struct eio_client *c, struct http_client *http,
     }
     /* So on_drain tells when the kernel has everything. */
     net_conn_set_marks(conn, 1, 0);
+    net_conn_set_unsent(conn, UNSENT_BYTES);
     return SIO_OK;
 }
 
