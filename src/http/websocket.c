@@ -7,7 +7,8 @@
 #include "http/mask.h"
 #include "http/ws_handshake.h"
 
-#define CLOSE_TIMEOUT_MS 5000 /* for the peer's close frame */
+#define CLOSE_TIMEOUT_MS 5000  /* for the peer's close frame */
+#define FLUSH_MS         30000 /* for the peer to take what waits before ours */
 #define MAX_FRAGMENTS    16384
 #define LINGER_MS        2000
 #define MAX_REASON       123
@@ -220,8 +221,9 @@ static void on_drain(struct net_conn *c, void *user)
 {
     struct ws *ws = user;
 
-    (void)c;
-    if (ws->state == WS_OPEN && ws->ops->on_drain)
+    if (ws->state == WS_CLOSING)
+        (void)net_conn_deadline(c, ws->close_timeout_ms); /* it runs: cannot fail */
+    else if (ws->state == WS_OPEN && ws->ops->on_drain)
         ws->ops->on_drain(ws, ws->user);
 }
 
@@ -318,11 +320,13 @@ size_t ws_pending(const struct ws *ws)
 
 void ws_close(struct ws *ws, int code, const char *reason)
 {
+    uint32_t ms = ws_full(ws) ? FLUSH_MS : ws->close_timeout_ms;
+
     if (ws->state != WS_OPEN)
         return;
     send_close(ws, code, reason);
     ws->state = WS_CLOSING;
-    if (net_conn_deadline(ws->conn, ws->close_timeout_ms) < 0)
+    if (net_conn_deadline(ws->conn, ms) < 0)
         ws_finish(ws, code);
 }
 

@@ -40,9 +40,13 @@ struct ws_ops {
 struct ws_deflate_params; /* http/ws_deflate.h */
 
 struct ws_options {
-    size_t max_message;        /* bytes; above: 1009, decided on the announced length */
-    uint32_t max_fragments;    /* of one message; 0: 16384; above: 1008 */
-    uint32_t close_timeout_ms; /* for the peer's answer to our close frame; 0: 5 s */
+    size_t max_message;     /* bytes; above: 1009, decided on the announced length */
+    uint32_t max_fragments; /* of one message; 0: 16384; above: 1008 */
+    /*
+     * For the peer's answer to our close frame; 0: 5 s.  It is counted from when ws_full
+     * ends, for which there are 30 s.
+     */
+    uint32_t close_timeout_ms;
     const struct ws_deflate_params *deflate; /* agreed; copied.  NULL: none */
 };
 

@@ -38,6 +38,7 @@ struct fixture {
     unsigned n_messages;
     unsigned n_drains;
     bool close_on_message;
+    uint32_t close_timeout_ms; /* of the next one */
     bool ended;
     char last[64]; /* start of the last message */
     size_t last_len;
@@ -86,6 +87,7 @@ static const struct ws_options options = {
 static void on_request(struct http_request *r, void *user)
 {
     struct fixture *f = user;
+    struct ws_options opts = options;
     int status;
     const char *refusal = ws_handshake_check(r, &status);
 
@@ -96,7 +98,8 @@ static void on_request(struct http_request *r, void *user)
     }
     f->ended = false;
     http_reply_field(r, "X-Extra", SIO_STR("yes"));
-    f->ws = ws_accept(r, &options, &echo_ops, f);
+    opts.close_timeout_ms = f->close_timeout_ms;
+    f->ws = ws_accept(r, &opts, &echo_ops, f);
     assert_non_null(f->ws);
 }
 
@@ -115,6 +118,7 @@ static int setup(void **state)
     port = http_server_listen(f->server, &listen, NULL);
     assert_true(port > 0);
     f->port = (uint16_t)port;
+    f->close_timeout_ms = options.close_timeout_ms;
     *state = f;
     return 0;
 }
@@ -516,6 +520,49 @@ static void a_peer_that_does_not_answer_our_close_is_cut(void **state)
     free(b);
 }
 
+static void on_passed(struct net_timer *timer, void *user)
+{
+    (void)timer;
+    *(bool *)user = true;
+}
+
+/* The time for its answer begins when it has, more or less, what was sent before. */
+static void a_slow_peer_gets_all_that_was_sent_before_our_close(void **state)
+{
+    struct fixture *f = *state;
+    struct bytes *b = new_bytes();
+    struct sio_buf *big = sio_buf_new(8 << 20);
+    const struct sio_slice slice = sio_slice_of(big);
+    struct net_timer timer;
+    struct peer p;
+    bool passed = false;
+
+    memset(sio_buf_data(big), 'x', 8 << 20);
+    f->close_timeout_ms = 1000;
+    open_ws(f, &p);
+    assert_int_equal(ws_send(f->ws, WS_BINARY, &slice, 1), SIO_OK);
+    ws_close(f->ws, 1001, NULL);
+    net_timer_init(&timer, f->loop, on_passed, &passed);
+    net_timer_start(&timer, 2 * f->close_timeout_ms);
+    loop_until(f->loop, &passed);
+    assert_false(f->ended);
+    peer_wait_len(&p, 10 + (8u << 20) + 4);
+    put_frame(b, 0x88, "\x03\xe9", 2);
+    peer_send(&p, b->data, b->len);
+    peer_wait_end(&p);
+    assert_int_equal(f->code, 1001);
+    peer_close(&p);
+
+    open_ws(f, &p); /* and one that takes it and does not answer is cut as ever */
+    assert_int_equal(ws_send(f->ws, WS_BINARY, &slice, 1), SIO_OK);
+    ws_close(f->ws, 1001, NULL);
+    peer_wait_len(&p, 10 + (8u << 20) + 4);
+    loop_until(f->loop, &f->ended);
+    peer_close(&p);
+    sio_buf_unref(big);
+    free(b);
+}
+
 static void a_lost_connection_is_1006(void **state)
 {
     struct fixture *f = *state;
@@ -679,6 +726,7 @@ int main(void)
         TEST(large_text_is_refused_at_its_first_bad_byte),
         TEST(our_close_waits_for_the_answer),
         TEST(a_peer_that_does_not_answer_our_close_is_cut),
+        TEST(a_slow_peer_gets_all_that_was_sent_before_our_close),
         TEST(a_lost_connection_is_1006),
         TEST(a_peer_that_does_not_read_gets_no_pongs),
         TEST(a_client_masks_and_takes_what_is_not_masked),
