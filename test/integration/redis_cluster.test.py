@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Hubs, a server of Node (createCluster) and emitters on a Redis Cluster: keys and channels
 at every node, slots that move, masters that die with and without a replica."""
-# TEST_TIMEOUT: 300
+# TEST_TIMEOUT: 600
 
 import json
 import os
