@@ -276,7 +276,7 @@ struct cluster_python *cluster_python_new(struct sio_cluster *c, const char *cha
         return p;
     mem_free(p);
     sio_diag_set(diag, rv, "python_channel: %s",
-                 rv == SIO_ERR_INVAL ? "not a name of its own" : sio_strerror(rv));
+                 rv == SIO_ERR_INVAL ? "it has no name" : sio_strerror(rv));
     return NULL;
 }
 

@@ -350,7 +350,10 @@ static void on_snapshot_error(struct sio_socket *s, struct sio_event *e, void *u
 
 int hub_arrivals_init(struct hub *hub)
 {
-    if (sio_namespace_on(hub->ns, "snapshot", on_snapshot, hub) < 0)
-        return SIO_ERR_NOMEM;
-    return sio_namespace_on(hub->ns, "snapshot_error", on_snapshot_error, hub);
+    static const struct hub_event events[] = {
+        {"snapshot", on_snapshot},
+        {"snapshot_error", on_snapshot_error},
+    };
+
+    return hub_events_add(hub, events, N_ELEMENTS(events));
 }

@@ -442,6 +442,15 @@ void hub_events_drop_agents(struct hub *hub)
     sio_namespace_each(hub->ns, drop_agent, NULL);
 }
 
+int hub_events_add(struct hub *hub, const struct hub_event *table, size_t n)
+{
+    int rv = SIO_OK;
+
+    for (size_t i = 0; i < n && rv == SIO_OK; i++)
+        rv = sio_namespace_on(hub->ns, table[i].name, table[i].cb, hub);
+    return rv;
+}
+
 int hub_events_init(struct hub *hub)
 {
     static const struct sio_namespace_ops ops = {
@@ -449,20 +458,14 @@ int hub_events_init(struct hub *hub)
         .on_connect = on_connect,
         .on_disconnect = on_disconnect,
     };
-    static const struct {
-        const char *name;
-        sio_event_cb cb;
-    } events[] = {
+    static const struct hub_event events[] = {
         {"nuc_register", on_nuc_register},
         {"pong", on_pong},
         {"event", on_event},
     };
 
     hub->ns = sio_server_namespace(hub->sio, "/", &ops, hub);
-    if (!hub->ns)
+    if (!hub->ns || hub_events_add(hub, events, N_ELEMENTS(events)) < 0)
         return SIO_ERR_NOMEM;
-    for (size_t i = 0; i < N_ELEMENTS(events); i++)
-        if (sio_namespace_on(hub->ns, events[i].name, events[i].cb, hub) < 0)
-            return SIO_ERR_NOMEM;
     return hub_arrivals_init(hub);
 }

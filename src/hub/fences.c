@@ -467,11 +467,7 @@ static void on_list(struct http_request *r, void *user)
 
 int hub_fences_route(struct hub *hub)
 {
-    static const struct {
-        unsigned methods;
-        const char *pattern;
-        struct http_handler handler;
-    } routes[] = {
+    static const struct hub_route routes[] = {
         {HTTP_GET, "/api/cercas", {.on_request = on_list}},
         {HTTP_GET, "/api/cercas/:", {.on_request = on_get}},
         {HTTP_POST,
@@ -480,12 +476,5 @@ int hub_fences_route(struct hub *hub)
         {HTTP_DELETE, "/api/cercas/:/:", {.on_request = on_delete, .max_body = 4096}},
     };
 
-    for (size_t i = 0; i < N_ELEMENTS(routes); i++) {
-        int rv = http_server_route(hub->http, routes[i].methods, routes[i].pattern,
-                                   &routes[i].handler, hub);
-
-        if (rv < 0)
-            return rv;
-    }
-    return SIO_OK;
+    return hub_api_add_routes(hub, routes, N_ELEMENTS(routes));
 }

@@ -65,6 +65,7 @@ static void on_tick(struct net_timer *timer, void *user)
     hub_events_ask(hub);
     hub_programs_reap(hub);
     hub_snapshot_give_up(hub);
+    hub_registry_drop_old_jpegs(&hub->registry, net_loop_now_ms(hub->loop));
     /* While pictures come, their memory is used again at once. */
     if (!hub->trimmed && net_loop_now_ms(hub->loop) - hub->picture_ms > IDLE_MS) {
         hub->trimmed = true;
@@ -140,11 +141,11 @@ static int make_servers(struct hub *hub, struct sio_diag *diag)
     hub->sio = sio_server_attach(hub->loop, hub->http, &sio, diag);
     if (!hub->sio)
         return SIO_ERR_NOMEM;
-    if (hub_events_init(hub) < 0 || hub_api_init(hub) < 0 ||
-        hub_alerts_route(hub) < 0 || hub_fences_route(hub) < 0 ||
-        hub_programs_route(hub) < 0 || hub_info_route(hub) < 0 ||
-        hub_metrics_route(hub) < 0 || hub_snapshot_route(hub) < 0 ||
-        hub_live_init(hub) < 0)
+    if (hub_events_init(hub) < 0 || hub_api_route(hub) < 0 ||
+        hub_cameras_route(hub) < 0 || hub_alerts_route(hub) < 0 ||
+        hub_fences_route(hub) < 0 || hub_programs_route(hub) < 0 ||
+        hub_info_route(hub) < 0 || hub_metrics_route(hub) < 0 ||
+        hub_snapshot_route(hub) < 0 || hub_live_init(hub) < 0)
         return sio_diag_set(diag, SIO_ERR_NOMEM, "out of memory");
     if (config->admin_user && attach_admin(hub, diag) < 0)
         return SIO_ERR_INVAL;

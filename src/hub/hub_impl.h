@@ -74,6 +74,13 @@ bool hub_events_read_raw_ip(struct sio_str raw, char out[HUB_ID_MAX + 1]);
 void hub_events_ignore(struct hub *hub, struct sio_socket *s, const struct sio_event *e,
                        const char *why);
 
+/* Adds listeners; table stays.  SIO_OK or SIO_ERR_NOMEM. */
+struct hub_event {
+    const char *name;
+    sio_event_cb cb; /* user is the hub */
+};
+int hub_events_add(struct hub *hub, const struct hub_event *table, size_t n);
+
 /* Answers who wants an ack. */
 void hub_events_acknowledge(struct sio_event *e);
 /* Agents may send pictures; others where no token is configured, as they always could. */
@@ -120,9 +127,20 @@ int hub_info_route(struct hub *hub);
 /* /metrics, where it is wanted (metrics.c). */
 int hub_metrics_route(struct hub *hub);
 
-/* Routes below /api (api.c) and of the built-in page (page.c). */
-int hub_api_init(struct hub *hub);
+/* Lists of cameras (cameras.c). */
+int hub_cameras_route(struct hub *hub);
+
+/* /api/status and /api/nucs (api.c), and the built-in page (page.c). */
+int hub_api_route(struct hub *hub);
 int hub_page_init(struct hub *hub);
+
+/* Adds routes; table stays.  SIO_OK or SIO_ERR_NOMEM. */
+struct hub_route {
+    unsigned methods;
+    const char *pattern;
+    struct http_handler handler; /* user is the hub */
+};
+int hub_api_add_routes(struct hub *hub, const struct hub_route *table, size_t n);
 
 /* Bytes of a reply that is made in memory. */
 #define HUB_REPLY_MAX (64 * 1024 * 1024)

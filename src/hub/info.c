@@ -211,22 +211,12 @@ static void on_test_nuc(struct http_request *r, void *user)
 
 int hub_info_route(struct hub *hub)
 {
-    static const struct {
-        const char *pattern;
-        struct http_handler handler;
-    } routes[] = {
-        {"/api/ip", {.on_request = on_ip}},
-        {"/api/camaras/configuradas", {.on_request = on_configuradas}},
-        {"/api/configuracion", {.on_request = on_configuracion}},
-        {"/api/test/nuc", {.on_request = on_test_nuc}},
+    static const struct hub_route routes[] = {
+        {HTTP_GET, "/api/ip", {.on_request = on_ip}},
+        {HTTP_GET, "/api/camaras/configuradas", {.on_request = on_configuradas}},
+        {HTTP_GET, "/api/configuracion", {.on_request = on_configuracion}},
+        {HTTP_GET, "/api/test/nuc", {.on_request = on_test_nuc}},
     };
 
-    for (size_t i = 0; i < N_ELEMENTS(routes); i++) {
-        int rv = http_server_route(hub->http, HTTP_GET, routes[i].pattern,
-                                   &routes[i].handler, hub);
-
-        if (rv < 0)
-            return rv;
-    }
-    return SIO_OK;
+    return hub_api_add_routes(hub, routes, N_ELEMENTS(routes));
 }

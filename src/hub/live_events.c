@@ -287,18 +287,12 @@ int hub_live_send_capture(struct hub *hub, struct hub_nuc *nuc, struct sio_str i
 
 int hub_live_events_init(struct hub *hub)
 {
-    static const struct {
-        const char *name;
-        sio_event_cb cb;
-    } events[] = {
+    static const struct hub_event events[] = {
         {"stream_join", on_join},
         {"stream_leave", on_leave},
         {"frame", on_frame},
         {"stream_error", on_stream_error},
     };
 
-    for (size_t i = 0; i < N_ELEMENTS(events); i++)
-        if (sio_namespace_on(hub->ns, events[i].name, events[i].cb, hub) < 0)
-            return SIO_ERR_NOMEM;
-    return SIO_OK;
+    return hub_events_add(hub, events, N_ELEMENTS(events));
 }

@@ -535,16 +535,16 @@ static void on_stop(struct http_request *r, void *user)
 
 int hub_live_http_init(struct hub *hub)
 {
-    static const struct http_handler stream = {.on_request = on_stream,
-                                               .on_abort = on_abort};
-    static const struct http_handler stop = {.on_request = on_stop, .max_body = 65536};
-    int rv =
-        http_server_route(hub->http, HTTP_GET, "/api/camaras/:/stream", &stream, hub);
+    static const struct hub_route routes[] = {
+        {HTTP_GET,
+         "/api/camaras/:/stream",
+         {.on_request = on_stream, .on_abort = on_abort}},
+        {HTTP_POST,
+         "/api/camaras/:/stream/stop",
+         {.on_request = on_stop, .max_body = 65536}},
+    };
 
-    if (rv < 0)
-        return rv;
-    return http_server_route(hub->http, HTTP_POST, "/api/camaras/:/stream/stop", &stop,
-                             hub);
+    return hub_api_add_routes(hub, routes, N_ELEMENTS(routes));
 }
 
 void hub_live_cut(struct hub *hub)

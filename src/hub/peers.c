@@ -64,8 +64,12 @@ static struct hub_peer *new_peer(struct hub_peers *p, const char *id)
 {
     struct hub_peer *peer;
 
-    if (p->by_id.n_items >= HUB_PEERS_MAX)
+    if (p->by_id.n_items >= HUB_PEERS_MAX) {
+        if (log_limit(&p->limit_rejected, now_ms(p), REJECTED_LINES))
+            log_warn(p->log, "hub id=%s ignored: there are %d others already", id,
+                     HUB_PEERS_MAX);
         return NULL;
+    }
     peer = mem_new(struct hub_peer);
     if (!peer)
         return NULL;

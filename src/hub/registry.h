@@ -100,6 +100,7 @@ struct hub_camera {
     /* The picture as bytes, made when first asked for, of that version in the store. */
     struct sio_buf *jpeg;
     uint64_t jpeg_version;
+    uint64_t jpeg_ms; /* when it was made */
     char ip[];
 };
 
@@ -209,7 +210,19 @@ void hub_registry_heard(struct hub_camera *c, struct hub_nuc *agent, bool pictur
  */
 bool hub_registry_should_ask(struct hub_camera *c, uint64_t now_ms);
 
-/* Drops the decoded picture. */
+/*
+ * The picture as bytes: a reference is taken; dropped, as it must be when there is another
+ * picture; dropped of all cameras where it was made a while ago.
+ */
+void hub_registry_keep_jpeg(struct hub_camera *c, struct sio_buf *jpeg,
+                            uint64_t version, uint64_t now_ms);
 void hub_registry_drop_jpeg(struct hub_camera *c);
+void hub_registry_drop_old_jpegs(struct hub_registry *r, uint64_t now_ms);
+
+/* For registry.c: the other half of it is in registry_cameras.c. */
+void hub_registry_set_agent(struct hub_camera *c, struct hub_nuc *agent);
+int hub_registry_add_configured(struct hub_registry *r,
+                                const struct hub_config *config);
+void hub_registry_drop_cameras(struct hub_registry *r);
 
 #endif

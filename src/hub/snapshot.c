@@ -347,11 +347,9 @@ static struct sio_buf *jpeg_of(struct snapshot_call *call,
     if (c && c->jpeg && c->jpeg_version == entry->version)
         return sio_buf_ref(c->jpeg);
     jpeg = hub_image_jpeg(image, error);
-    if (c && jpeg) {
-        hub_registry_drop_jpeg(c);
-        c->jpeg = sio_buf_ref(jpeg);
-        c->jpeg_version = entry->version;
-    }
+    if (c && jpeg)
+        hub_registry_keep_jpeg(c, jpeg, entry->version,
+                               net_loop_now_ms(call->hub->loop));
     return jpeg;
 }
 
@@ -418,15 +416,14 @@ static void on_jpeg(struct http_request *r, void *user)
 
 int hub_snapshot_route(struct hub *hub)
 {
-    static const struct http_handler json = {.on_request = on_snapshot,
-                                             .on_abort = on_abort};
-    static const struct http_handler jpeg = {.on_request = on_jpeg,
-                                             .on_abort = on_abort};
-    int rv =
-        http_server_route(hub->http, HTTP_GET, "/api/camaras/:/snapshot", &json, hub);
+    static const struct hub_route routes[] = {
+        {HTTP_GET,
+         "/api/camaras/:/snapshot",
+         {.on_request = on_snapshot, .on_abort = on_abort}},
+        {HTTP_GET,
+         "/api/camaras/:/snapshot.jpg",
+         {.on_request = on_jpeg, .on_abort = on_abort}},
+    };
 
-    if (rv < 0)
-        return rv;
-    return http_server_route(hub->http, HTTP_GET, "/api/camaras/:/snapshot.jpg", &jpeg,
-                             hub);
+    return hub_api_add_routes(hub, routes, N_ELEMENTS(routes));
 }

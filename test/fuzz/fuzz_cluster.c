@@ -1,8 +1,9 @@
 /*
  * Whatever is said on the channels of a cluster, this server tells whoever waits exactly
  * once, and frees all it had.  The first byte chooses: bit 0, sharded or classic; bits 1
- * and 2, the channel; bit 3, whether the connection is lost behind it.  Twenty times 'A',
- * 'F' or 'S' become the ids of the questions that are open.
+ * and 2, the channel; bit 3, whether the connection is lost behind it; bits 4 and 5, the
+ * subscriptions of sharded.  Twenty times 'A', 'F' or 'S' become the ids of the questions
+ * that are open.
  */
 #include <config.h>
 
@@ -61,9 +62,12 @@ static void on_side(struct sio_namespace *ns, struct sio_event *e, void *user)
     sio_message_free(m);
 }
 
-static void open_world(struct world *w, enum sio_cluster_mode mode)
+static void open_world(struct world *w, uint8_t choice)
 {
-    struct sio_cluster_options opts = {.redis_url = "redis://localhost", .mode = mode};
+    struct sio_cluster_options opts = {
+        .redis_url = "redis://localhost",
+        .mode = choice & 1 ? SIO_CLUSTER_SHARDED : SIO_CLUSTER_PUBSUB,
+        .subscriptions = (enum sio_cluster_subscriptions)((choice >> 4 & 3) % 3)};
     struct sio_server_options server = {.adapter = sio_cluster_adapter};
 
     w->loop = net_loop_new(NULL, NULL);
@@ -134,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size == 0)
         return 0;
-    open_world(&w, data[0] & 1 ? SIO_CLUSTER_SHARDED : SIO_CLUSTER_PUBSUB);
+    open_world(&w, data[0]);
     ask(&w);
     say(&w, data[0], data + 1, size - 1);
     fake_text(w.session, "31[\"again\"]"); /* if it was asked */

@@ -186,7 +186,7 @@ int cluster_bus_listen(struct cluster_bus *bus, struct cluster_topic *t,
 {
     struct bus_channel *ch = find_channel(bus, kind, name);
 
-    if (t->channel)
+    if (t->channel || name.len == 0)
         return SIO_ERR_INVAL;
     if (!ch)
         ch = channel_new(bus, kind, name);

@@ -32,6 +32,10 @@ static void a_cluster_needs_a_url(void **state)
     opts.redis_url = NULL;
     assert_null(sio_cluster_new(loop, &opts, &diag));
     assert_string_equal(diag.text, "a cluster needs the URL of a Redis");
+    opts = (struct sio_cluster_options){.redis_url = "redis://localhost",
+                                        .python_channel = ""};
+    assert_null(sio_cluster_new(loop, &opts, &diag));
+    assert_string_equal(diag.text, "python_channel: it has no name");
     sio_cluster_free(NULL);
     net_loop_free(loop);
     fake_bus_reset();

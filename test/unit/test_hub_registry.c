@@ -177,6 +177,29 @@ static void the_interval_is_learnt_from_arrivals(void **state)
     hub_registry_fini(&r);
 }
 
+static void a_picture_is_not_kept_as_bytes_for_ever(void **state)
+{
+    struct hub_registry r;
+    struct hub_camera *c, *d;
+    struct sio_buf *b = sio_buf_copy("x", 1);
+
+    (void)state;
+    init(&r);
+    c = hub_registry_camera(&r, SIO_STR("a"), 0);
+    d = hub_registry_camera(&r, SIO_STR("b"), 0);
+    hub_registry_keep_jpeg(c, b, 1, 10 * SECOND);
+    hub_registry_keep_jpeg(c, b, 2, 20 * SECOND);
+    hub_registry_keep_jpeg(d, b, 3, 50 * SECOND);
+    sio_buf_unref(b);
+    hub_registry_drop_old_jpegs(&r, 79 * SECOND);
+    assert_ptr_equal(c->jpeg, b);
+    assert_int_equal(c->jpeg_version, 2);
+    hub_registry_drop_old_jpegs(&r, 80 * SECOND);
+    assert_null(c->jpeg);
+    assert_ptr_equal(d->jpeg, b);
+    hub_registry_fini(&r);
+}
+
 static void survives_the_want_of_memory(void **state)
 {
     (void)state;
@@ -209,6 +232,7 @@ int main(void)
         cmocka_unit_test(registering_names_a_nucs_cameras),
         cmocka_unit_test(an_agent_silent_for_two_intervals_is_asked),
         cmocka_unit_test(the_interval_is_learnt_from_arrivals),
+        cmocka_unit_test(a_picture_is_not_kept_as_bytes_for_ever),
         cmocka_unit_test(survives_the_want_of_memory),
     };
 
