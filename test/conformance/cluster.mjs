@@ -199,9 +199,20 @@ export class Cluster {
     }
   }
 
-  /** One client on each server, in the rooms. */
-  clients(nsp, ...rooms) {
-    return Promise.all(this.servers.map((s) => new Client(s, nsp).join(...rooms)));
+  /** One client on each server, in the rooms; all servers hear what is sent there. */
+  async clients(nsp, ...rooms) {
+    const clients = await Promise.all(this.servers.map((s) => new Client(s, nsp).join(...rooms)));
+    if (this.mode === 'sharded' && this.subscriptions !== 'static')
+      for (const room of rooms) await this.listening(nsp, room);
+    return clients;
+  }
+
+  /** Node's server loses what is sent to a room before Redis has its SSUBSCRIBE. */
+  async listening(nsp, room) {
+    const redis = await this.redis.client();
+    await until(`all servers to listen to ${room}`, async () =>
+      (await listeners(redis, room, nsp)) === this.servers.length);
+    await redis.quit();
   }
 }
 
