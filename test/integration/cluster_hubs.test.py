@@ -253,7 +253,7 @@ def _():
                                   "timestamp": "t"})
         got = reply()
         equal((got.status, got.json()["error"]), (502, "puerto cerrado á"))
-        reply = ask_fresh(hubs[1].port)
+        reply = ask_fresh(hubs[2].port)  # where that error is not still to come
         a.event("capture_snapshot")
         a.close()
         equal(reply().status, 503)
