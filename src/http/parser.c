@@ -524,11 +524,6 @@ const struct http_head *http_parser_head(const struct http_parser *p)
     return &p->head;
 }
 
-bool http_parser_started(const struct http_parser *p)
-{
-    return p->stage != AT_START;
-}
-
 int http_parser_status(const struct http_parser *p)
 {
     return p->status;

@@ -97,9 +97,6 @@ void http_parser_skip_body(struct http_parser *p);
 
 const struct http_head *http_parser_head(const struct http_parser *p);
 
-/* True once a byte other than empty lines was seen. */
-bool http_parser_started(const struct http_parser *p);
-
 /*
  * After FAILED: the status to answer with (400, 414, 417, 431, 501, 505; 500 when out
  * of memory), and the error: SIO_ERR_PARSE, _TOO_BIG, _NOMEM, or what on_body returned.

@@ -233,11 +233,6 @@ const char *net_conn_diag(const struct net_conn *c)
     return c->diag ? c->diag : "";
 }
 
-uint64_t net_conn_bytes_in(const struct net_conn *c)
-{
-    return c->bytes_in;
-}
-
 uint64_t net_conn_bytes_out(const struct net_conn *c)
 {
     return c->bytes_out;

@@ -163,8 +163,7 @@ const struct net_addr *net_conn_peer(const struct net_conn *c);
 bool net_conn_is_tls(const struct net_conn *c);
 const char *net_conn_diag(const struct net_conn *c); /* why it ended; "" */
 
-/* Totals, for statistics. */
-uint64_t net_conn_bytes_in(const struct net_conn *c);
+/* What the kernel has taken, in all. */
 uint64_t net_conn_bytes_out(const struct net_conn *c);
 
 #endif

@@ -56,7 +56,6 @@ struct net_conn {
     struct conn_queue out;
     size_t high;
     size_t low;
-    uint64_t bytes_in;
     uint64_t bytes_out;
 
     struct tls_session *tls;       /* NULL: plain */

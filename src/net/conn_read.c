@@ -48,10 +48,8 @@ static size_t receive(struct net_conn *c, uint8_t *p, size_t room)
 {
     ssize_t n = recv(c->io.fd, p, room, 0);
 
-    if (n > 0) {
-        c->bytes_in += (size_t)n;
+    if (n > 0)
         return (size_t)n;
-    }
     if (n == 0)
         on_peer_end(c);
     else if (errno != EAGAIN && errno != EINTR)

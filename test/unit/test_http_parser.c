@@ -428,11 +428,9 @@ static void finds_fields_without_regard_to_case(void **state)
     size_t i = 0;
 
     (void)state;
-    assert_false(http_parser_started(p));
     assert_int_equal(
         http_parser_feed(p, (const uint8_t *)text, sizeof(text) - 1, &used),
         HTTP_PARSER_HEAD);
-    assert_true(http_parser_started(p));
     assert_true(http_head_find(http_parser_head(p), "X", &i, &v));
     assert_true(str_eq_cstr(v, "1"));
     assert_true(http_head_find(http_parser_head(p), "X", &i, &v));
